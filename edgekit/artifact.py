@@ -1,0 +1,79 @@
+"""A model file and its input and output signature.
+
+A file may want another order of axes than the model (NHWC against NCHW) or integers instead of floats. Its signature
+says so, and `to_file` and `from_file` translate, so that everybody else speaks the model's language.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit import affine
+
+Arrays = dict[str, NDArray[Any]]
+Format = Literal["onnx", "tflite"]
+Precision = Literal["float32", "float16", "int8"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One input or output of a file, under the model's name for it.
+
+    shape: as in the file, None where dynamic; axes: axes[i] is the model's axis that stands at position i in the file,
+    None where the order is the model's own; qparams: set where the file takes integers for a float of the model.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    axes: tuple[int, ...] | None = None
+    qparams: affine.QParams | None = None
+
+    def to_file(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The model's tensor as the file takes it."""
+        if self.axes is not None:
+            x = np.transpose(x, self.axes)
+        if self.qparams is not None:
+            x = affine.quantize(x, self.qparams)
+        return np.ascontiguousarray(x, dtype=self.dtype)
+
+    def from_file(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The file's tensor as the model would give it."""
+        if self.qparams is not None:
+            x = affine.dequantize(x, self.qparams)
+        if self.axes is not None:
+            x = np.transpose(x, np.argsort(self.axes))
+        return x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file that a runtime can run. inputs and outputs are in the file's order."""
+
+    path: Path
+    format: Format
+    precision: Precision
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.path.stat().st_size
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """How tables name it: 'INT8 TFLite'."""
+        return f"{self.precision.upper() if self.precision == 'int8' else self.precision} {FORMAT_NAMES[self.format]}"
+
+
+FORMAT_NAMES = {"onnx": "ONNX", "tflite": "TFLite"}

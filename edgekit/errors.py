@@ -1,0 +1,66 @@
+"""The one error class, and the page for each of its codes.
+
+A code's first digit is its stage (1 load, 2 capture, 3 prune, 4 quantize, 5 lower, 6 verify, 7 profile, 8 bundle,
+9 environment). The table below is what `edgekit explain CODE` shows, and what gives a code its exit status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the process says to the build that called it."""
+
+    DONE = 0
+    FAILED = 1  # a budget or a comparison failed
+    USAGE = 2  # usage or recipe error
+    UNSUPPORTED = 3  # model or op not supported
+    ENVIRONMENT = 4  # environment or device unavailable
+    INCONCLUSIVE = 5
+    REFUSED = 6  # refused for safety or integrity
+    EXHAUSTED = 7  # out of memory or time
+    BUG = 70
+    INTERRUPTED = 130
+
+
+class EdgekitError(Exception):
+    """A problem that the user can act on.
+
+    code: a key of PAGES; what: the thing by the user's name for it; why: the value seen beside the value allowed;
+    fix: a key, an option or a command that exists. Only `cli/` prints it.
+    """
+
+    def __init__(self, code: str, what: str, why: str, fix: str) -> None:
+        assert code in PAGES, f"{code} has no page"
+        super().__init__(code, what, why, fix)
+        self.code, self.what, self.why, self.fix = code, what, why, fix
+
+    def __str__(self) -> str:
+        return f"error[{self.code}]: {self.what}\n  why: {self.why}\n  fix: {self.fix}"
+
+    @property
+    def exit(self) -> Exit:
+        return PAGES[self.code].exit
+
+
+@dataclass(frozen=True)
+class Page:
+    """What `edgekit explain` prints for a code: a title and a paragraph."""
+
+    exit: Exit
+    title: str
+    text: str
+
+
+PAGES: dict[str, Page] = {
+    # ---- 1xx: load -------------------------------------------------------------------------------------------------
+    "EK101": Page(Exit.USAGE, "file not found", "The path does not exist or is not a regular file."),
+    # ---- 2xx: capture ----------------------------------------------------------------------------------------------
+    # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
+    # ---- 5xx: lower ------------------------------------------------------------------------------------------------
+    # ---- 6xx: verify -----------------------------------------------------------------------------------------------
+    # ---- 7xx: profile ----------------------------------------------------------------------------------------------
+    # ---- 9xx: environment ------------------------------------------------------------------------------------------
+}
