@@ -1,0 +1,80 @@
+"""The few edits that passes are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+
+def add_constant(graph: ir.Model, name: str, array: NDArray[Any]) -> ir.Value:
+    """A new initializer; the name is made unique."""
+    unique, n = name, 0
+    while unique in graph.graph.initializers:
+        n += 1
+        unique = f"{name}_{n}"
+    value = ir.Value(
+        name=unique,
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        const_value=ir.tensor(array, name=unique),
+    )
+    graph.graph.register_initializer(value)
+    return value
+
+
+def new_node(
+    like: ir.Node, op_type: str, inputs: list[ir.Value | None], attributes: dict[str, Any] | None = None
+) -> ir.Node:
+    """A node that stands for `like` and keeps its name and its provenance; its output takes over type and shape."""
+    old = like.outputs[0]
+    output = ir.Value(name=old.name, type=old.type, shape=old.shape)
+    return ir.node(
+        op_type,
+        inputs,
+        attributes or {},
+        outputs=[output],
+        name=like.name,
+        metadata_props=dict(like.metadata_props),
+    )
+
+
+def replace(graph: ir.Model, old: ir.Node, new: list[ir.Node]) -> None:
+    """Put `new` where `old` stood; the last new node's outputs take over from the old node's."""
+    ir.convenience.replace_nodes_and_values(graph.graph, old, [old], new, list(old.outputs), list(new[-1].outputs))
+
+
+def bypass(graph: ir.Model, node: ir.Node) -> None:
+    """Remove a node whose output is its first input.
+
+    Where the output is the graph's, the input's producer takes over its name, since callers know the graph by it.
+    """
+    source, output = node.inputs[0], node.outputs[0]
+    assert source is not None
+    name = output.name
+    was_output = output.is_graph_output()
+    ir.convenience.replace_all_uses_with(output, source, replace_graph_outputs=True)
+    graph.graph.remove(node, safe=True)
+    if was_output:
+        source.name = name
+
+
+def can_bypass(node: ir.Node) -> bool:
+    """False where the bypass would make an input or a constant of the graph its output, or merge two outputs."""
+    source, output = node.inputs[0], node.outputs[0]
+    if not output.is_graph_output():
+        return True
+    return source is not None and source.producer() is not None and not source.is_graph_output()
+
+
+def drop_unused(graph: ir.Model) -> None:
+    """Remove nodes and initializers that no output depends on."""
+    import onnx_ir.passes.common as common
+
+    common.RemoveUnusedNodesPass()(graph)
+
+
+def float_tensor(array: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(array, dtype=np.float32)
