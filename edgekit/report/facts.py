@@ -1,0 +1,150 @@
+"""What a run found out: a `Report` is made of facts, and every fact is a value that JSON can carry.
+
+Units are SI; shares and rates are 0..1. A `None` is an honest "not known" or "does not apply", never a zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgekit.profile.measure import Latency
+from edgekit.verify.result import Verification
+
+REPORT_NAME = "report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFacts:
+    """An input or output by the model's name. shape: None where dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """The model that the user gave.
+
+    kind: what the file turned out to be ("state dict", "ONNX"); factory: what built the module, where one did;
+    macs: multiply-accumulates of one sample; trusted_pickle: arbitrary code in the file was allowed to run.
+    """
+
+    path: str
+    sha256: str
+    kind: str
+    parameters: int
+    macs: int | None
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    factory: str | None = None
+    trusted_pickle: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """The samples behind the numbers.
+
+    calibration, evaluation: where they came from, None where there were none; *_count: samples used;
+    split: both came from one place and were parted by content; overlap: samples that stood on both sides and were
+    dropped from the evaluation; preprocess: what was done to each sample (JSON-able).
+    """
+
+    calibration: str | None
+    calibration_count: int
+    evaluation: str | None
+    evaluation_count: int
+    split: bool = False
+    overlap: int = 0
+    class_names: tuple[str, ...] | None = None
+    preprocess: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """A file that was written. transposes: layout changes left in it, counted in TFLite files only."""
+
+    label: str
+    path: str
+    format: str
+    precision: str
+    size_bytes: int
+    sha256: str
+    inputs: tuple[TensorFacts, ...] = ()
+    outputs: tuple[TensorFacts, ...] = ()
+    transposes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptFloat:
+    """An op that stayed float by decision, and why."""
+
+    node: str
+    op: str
+    reason: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizationFacts:
+    """How real numbers became integers.
+
+    ranges: the method asked for ("auto"); chosen: method -> number of tensors it won ({"mse": 31, "minmax": 10});
+    calibrated: False where inputs had to be synthesised; io: what the files take and give; scheme: the integer contract;
+    repairs: what was done to win accuracy back ("bias correction: 12 ops"), in order.
+    """
+
+    ranges: str
+    chosen: dict[str, int]
+    calibrated: bool
+    io: str
+    scheme: str = "int8 activations per tensor, int8 weights per channel"
+    kept_float: tuple[KeptFloat, ...] = ()
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where it was measured. features: CPU extensions that matter to the kernels ("avx512_vnni")."""
+
+    system: str
+    cpu: str
+    architecture: str
+    cores: int
+    memory_bytes: int | None
+    features: tuple[str, ...]
+    python: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that a run says; the terminal and `report.json` show the same object.
+
+    directory: where the files are; notes: doubts and decisions in whole sentences, most important first;
+    stages_s: wall-clock seconds of each stage, in order.
+    """
+
+    version: str
+    directory: str
+    model: ModelFacts
+    machine: Machine
+    files: tuple[FileFacts, ...]
+    data: DataFacts | None = None
+    quantization: QuantizationFacts | None = None
+    verification: Verification | None = None
+    latencies: tuple[Latency, ...] = ()
+    notes: tuple[str, ...] = ()
+    stages_s: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The document that `report.json` holds and `--json` prints."""
+        from edgekit.report.json import to_json  # the methods are for people who hold a Report; the work is a function
+
+        return to_json(self)
+
+    def __str__(self) -> str:
+        """The summary that the command line prints, without colours."""
+        from edgekit.report.terminal import to_text
+
+        return to_text(self)
