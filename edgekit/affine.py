@@ -19,6 +19,7 @@ IntArray = NDArray[np.integer[Any]]
 
 WEIGHT_MAX = 127  # weights use [-127, 127]: TFLite kernels rely on the narrow range
 BIAS_MAX = 2**30  # a quantized bias stays below half of int32, so that adding the products cannot overflow
+INT8 = np.dtype(np.int8)
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
 
@@ -66,7 +67,7 @@ class QParams:
         return replace(self, zero_point=self.zero_point + shift, dtype=np.dtype(dtype))
 
 
-def from_range(low: float, high: float, dtype: np.dtype[Any] = np.dtype(np.int8)) -> QParams:
+def from_range(low: float, high: float, dtype: np.dtype[Any] = INT8) -> QParams:
     """Asymmetric per-tensor parameters that cover [low, high], widened so that real 0 is exact.
 
     low, high: finite, low <= high, not both 0 after widening.
@@ -80,7 +81,7 @@ def from_range(low: float, high: float, dtype: np.dtype[Any] = np.dtype(np.int8)
     return QParams(np.asarray(scale), int(np.clip(zero_point, info.min, info.max)), np.dtype(dtype))
 
 
-def symmetric(largest: FloatArray, axis: int | None, dtype: np.dtype[Any] = np.dtype(np.int8)) -> QParams:
+def symmetric(largest: FloatArray, axis: int | None, dtype: np.dtype[Any] = INT8) -> QParams:
     """Symmetric parameters whose largest code stands for `largest`: () or (C,) non-negative."""
     top = WEIGHT_MAX if np.dtype(dtype) == np.int8 else int(np.iinfo(dtype).max)
     scale = np.maximum(np.asarray(largest, np.float32) / np.float32(top), np.float32(SMALLEST_SCALE))

@@ -13,7 +13,7 @@ def checked(graph: ir.Model) -> ir.Model:
     Names are unique; every value that a node reads is an input, an initializer or made by an earlier node; every value
     has a type and a shape whose only dynamic axis is the batch.
     """
-    known = {value for value in graph.graph.inputs} | set(graph.graph.initializers.values())
+    known = set(graph.graph.inputs) | set(graph.graph.initializers.values())
     names: set[str] = set()
     for node in graph.graph:
         for value in node.inputs:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
     """The array behind an initializer or a Constant node, None where the value depends on the input."""
-    if value is None or value.is_graph_input() and value.const_value is None:
+    if value is None or (value.is_graph_input() and value.const_value is None):
         return None
     tensor = ir.convenience.get_const_tensor(value)
     return None if tensor is None else tensor.numpy()

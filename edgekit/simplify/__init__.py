@@ -1,0 +1,51 @@
+"""The door of simplify: the same function in fewer, canonical ops.
+
+The rules that onnxscript ships do most of it (constants, batch norm into convolutions and linears, pads into
+convolutions, identities, clips); the rooms here add what it lacks. Every step keeps the function: tests hold each to
+1e-5 relative on random inputs.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from onnxscript import optimizer, rewriter
+from onnxscript.rewriter.rules.common import fuse_hardswish_rules
+
+from edgekit.graph import edit
+from edgekit.simplify.activations import canonical_activations
+from edgekit.simplify.affine_ops import fold_affine_ops
+from edgekit.simplify.shapes import canonical_shapes
+
+
+def simplify(graph: ir.Model) -> ir.Model:
+    """Fold what is constant, fuse what is linear, and leave one form of each op."""
+    graph = fold(graph)
+    graph = canonical_shapes(graph)
+    graph = canonical_activations(graph)
+    graph = fold_affine_ops(graph)
+    return tidy(graph)
+
+
+def fold(graph: ir.Model) -> ir.Model:
+    """Constant folding and the fusions that onnxscript ships."""
+    graph = graph.clone()
+    # Its folder warns of every op that it leaves alone; what matters is said by later stages, by name.
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    optimizer.optimize_ir(graph, num_iterations=2, onnx_shape_inference=True, input_size_limit=FOLDED_ELEMENTS)
+    return rewriter.rewrite(graph, pattern_rewrite_rules=fuse_hardswish_rules())
+
+
+FOLDED_ELEMENTS = 1 << 20
+"""Constants up to this size are folded: position tables and masks, not weights through a dequantization."""
+
+
+def tidy(graph: ir.Model) -> ir.Model:
+    """Drop what nothing reads, keep equal constants once, and infer the shapes that rewriting left open."""
+    graph = graph.clone()
+    edit.drop_unused(graph)
+    common.DeduplicateInitializersPass()(graph)
+    common.ShapeInferencePass()(graph)
+    return graph

@@ -1,0 +1,119 @@
+"""One form of each activation, so that later stages know it by name.
+
+    Clip(x, 0, inf) = Relu(x);     x * HardSigmoid(x) = HardSwish(x)    (alpha 1/6, beta 1/2)
+    HardSigmoid(W x + b) = Clip((alpha W) x + (alpha b + beta), 0, 1):  no runtime has an int8 hard sigmoid
+    x / c = x * (1/c);   x ^ 2 = x * x;   0.5 x (1 + erf(x / sqrt 2)) = Gelu(x)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekit.graph import edit, facts
+
+
+def canonical_activations(graph: ir.Model) -> ir.Model:
+    graph = graph.clone()
+    for node in list(graph.graph):
+        match node.op_type:
+            case "Clip" if _bounds(node) == (0.0, math.inf):
+                edit.replace(graph, node, [edit.new_node(node, "Relu", [node.inputs[0]])])
+            case "Mul":
+                _hard_swish(graph, node) or _gelu(graph, node)
+            case "Div" if (divisor := facts.constant(node.inputs[1])) is not None and facts.is_float(node.inputs[0]):
+                if np.all(divisor != 0):
+                    inverse = edit.add_constant(graph, f"{node.name}_inverse", edit.float_tensor(1.0 / divisor))
+                    edit.replace(graph, node, [edit.new_node(node, "Mul", [node.inputs[0], inverse])])
+            case "Pow" if facts.scalar(node.inputs[1]) == 2.0:
+                edit.replace(graph, node, [edit.new_node(node, "Mul", [node.inputs[0], node.inputs[0]])])
+            case _:
+                pass
+    for node in list(graph.graph):
+        if node.op_type == "HardSigmoid":
+            _fold_hard_sigmoid(graph, node)
+    return graph
+
+
+def _bounds(node: ir.Node) -> tuple[float, float] | None:
+    """(min, max) of a Clip with constant bounds."""
+    values = [*node.inputs[1:], None, None][:2]
+    low = -math.inf if values[0] is None else facts.scalar(values[0])
+    high = math.inf if values[1] is None else facts.scalar(values[1])
+    if low is None or high is None:
+        return None
+    largest = float(np.finfo(np.float32).max)
+    return low, (math.inf if high >= largest else high)
+
+
+def _hard_swish(graph: ir.Model, node: ir.Node) -> bool:
+    """x * HardSigmoid(x, 1/6, 1/2) is HardSwish(x)."""
+    for x, gate in (node.inputs, node.inputs[::-1]):
+        producer = gate.producer() if gate is not None else None
+        if producer is not None and producer.op_type == "HardSigmoid" and producer.inputs[0] is x:
+            slope, offset = facts.attribute(producer, "alpha", 0.2), facts.attribute(producer, "beta", 0.5)
+            if abs(slope - 1 / 6) < 1e-6 and offset == 0.5:
+                edit.replace(graph, node, [edit.new_node(node, "HardSwish", [x])])
+                return True
+    return False
+
+
+def _gelu(graph: ir.Model, node: ir.Node) -> bool:
+    """0.5 * x * (1 + erf(x / sqrt 2)), in the orders that exporters write it."""
+    factors = _factors(node)
+    numbers = [c for c in map(facts.scalar, factors) if c is not None]
+    values = [v for v in factors if facts.scalar(v) is None]
+    if len(values) != 2 or not math.isclose(math.prod(numbers), 0.5, rel_tol=1e-5):
+        return False
+    for x, gate in (values, values[::-1]):
+        if _is_one_plus_erf(gate, x):
+            edit.replace(graph, node, [edit.new_node(node, "Gelu", [x], {"approximate": "none"})])
+            return True
+    return False
+
+
+def _factors(node: ir.Node) -> list[ir.Value]:
+    """The factors of a product, one level of single-use Mul below it opened."""
+    found: list[ir.Value] = []
+    for value in node.inputs:
+        assert value is not None
+        below = value.producer()
+        if below is not None and below.op_type == "Mul" and facts.only_consumer(value) is node:
+            found += [v for v in below.inputs if v is not None]
+        else:
+            found.append(value)
+    return found
+
+
+def _is_one_plus_erf(gate: ir.Value, x: ir.Value) -> bool:
+    """gate = 1 + erf(x / sqrt 2)."""
+    add = gate.producer()
+    if add is None or add.op_type != "Add":
+        return False
+    erf = next((v.producer() for v in add.inputs if v is not None and facts.scalar(v) is None), None)
+    if erf is None or erf.op_type != "Erf" or 1.0 not in [facts.scalar(v) for v in add.inputs]:
+        return False
+    scaled = erf.inputs[0].producer() if erf.inputs[0] is not None else None
+    if scaled is None or x not in scaled.inputs:
+        return False
+    number = next((c for c in map(facts.scalar, scaled.inputs) if c is not None), None)
+    expected = {"Mul": 1 / math.sqrt(2), "Div": math.sqrt(2)}.get(scaled.op_type)
+    return number is not None and expected is not None and math.isclose(number, expected, rel_tol=1e-5)
+
+
+def _fold_hard_sigmoid(graph: ir.Model, node: ir.Node) -> None:
+    """Behind a linear op: Mul and Add, which the affine fold takes into the weights, and a Clip to [0, 1]."""
+    x = node.inputs[0]
+    producer = x.producer() if x is not None else None
+    if x is None or producer is None or producer.op_type not in ("Conv", "Gemm") or facts.only_consumer(x) is not node:
+        return
+    slope, offset = facts.attribute(node, "alpha", 0.2), facts.attribute(node, "beta", 0.5)
+    operands = [edit.add_constant(graph, f"{node.name}_{n}", np.float32(c)) for n, c in (("a", slope), ("b", offset))]
+    zero, one = (edit.add_constant(graph, f"{node.name}_{n}", np.float32(c)) for n, c in (("low", 0), ("high", 1)))
+    product = edit.new_node(node, "Mul", [x, operands[0]])
+    total = edit.new_node(node, "Add", [product.outputs[0], operands[1]])
+    for part, suffix in ((product, "mul"), (total, "add")):
+        part.name, part.outputs[0].name = f"{node.name}_{suffix}", f"{node.outputs[0].name}_{suffix}"
+    edit.replace(graph, node, [product, total, edit.new_node(node, "Clip", [total.outputs[0], zero, one])])

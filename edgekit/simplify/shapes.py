@@ -1,0 +1,103 @@
+"""One form of each op that moves or pools values.
+
+Squeeze, Unsqueeze, Flatten become Reshape; means and pools over the whole plane become GlobalAveragePool; slices of
+one value along different axes become one Slice; a Clip from 0 up is a Relu.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekit.graph import edit, facts
+
+RESHAPING = frozenset({"Squeeze", "Unsqueeze", "Flatten", "Reshape"})
+
+
+def canonical_shapes(graph: ir.Model) -> ir.Model:
+    graph = graph.clone()
+    for node in list(graph.graph):
+        match node.op_type:
+            case op if op in RESHAPING:
+                _to_reshape(graph, node)
+            case "ReduceMean" | "AveragePool" if _pools_whole_plane(node):
+                _to_global_pool(graph, node)
+            case "Slice":
+                _merge_slices(graph, node)
+            case _:
+                pass
+    return graph
+
+
+def _to_reshape(graph: ir.Model, node: ir.Node) -> None:
+    """A Reshape whose shape is constant, -1 on the one dynamic axis."""
+    output = node.outputs[0]
+    if output.shape is None or node.inputs[0] is None:
+        return
+    shape = facts.shape(output)
+    if sum(d is None for d in shape) > 1:
+        return
+    target = np.array([-1 if d is None else d for d in shape], np.int64)
+    if node.op_type == "Reshape" and np.array_equal(facts.constant(node.inputs[1]), target):
+        return
+    shape_value = edit.add_constant(graph, f"{output.name}_shape", target)
+    edit.replace(graph, node, [edit.new_node(node, "Reshape", [node.inputs[0], shape_value])])
+
+
+def _pools_whole_plane(node: ir.Node) -> bool:
+    """True for a mean over exactly the spatial axes of an (N, C, H, W) value."""
+    x = node.inputs[0]
+    if x is None or x.shape is None or len(x.shape) != 4 or node.outputs[0].shape is None:
+        return False
+    spatial = facts.shape(x)[2:]
+    if None in spatial:
+        return False
+    if node.op_type == "ReduceMean":
+        axes = facts.constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        return axes is not None and sorted(int(a) % 4 for a in axes) == [2, 3]
+    no_pads = not any(facts.attribute(node, "pads", ()))
+    return no_pads and facts.attribute(node, "kernel_shape") == spatial
+
+
+def _to_global_pool(graph: ir.Model, node: ir.Node) -> None:
+    x, output = node.inputs[0], node.outputs[0]
+    assert x is not None
+    pool = edit.new_node(node, "GlobalAveragePool", [x])
+    if len(facts.shape(output)) == 4:
+        edit.replace(graph, node, [pool])
+        return
+    batch, channels = facts.shape(x)[:2]
+    pool.name, pool.outputs[0].name = f"{node.name}_pool", f"{output.name}_pool"
+    assert x.shape is not None
+    pool.outputs[0].shape = ir.Shape([x.shape[0], channels, 1, 1])
+    target = edit.add_constant(graph, f"{output.name}_shape", np.array([-1 if batch is None else batch, channels]))
+    edit.replace(graph, node, [pool, edit.new_node(node, "Reshape", [pool.outputs[0], target])])
+
+
+def _merge_slices(graph: ir.Model, node: ir.Node) -> None:
+    """Slice(Slice(x)) along different axes is one Slice."""
+    first = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if first is None or first.op_type != "Slice" or facts.only_consumer(first.outputs[0]) is not node:
+        return
+    ours, theirs = _slice_arguments(node), _slice_arguments(first)
+    if ours is None or theirs is None or set(ours[2]) & set(theirs[2]):
+        return
+    merged = [np.concatenate([a, b]).astype(np.int64) for a, b in zip(theirs, ours, strict=True)]
+    names = ("starts", "ends", "axes", "steps")
+    constants = [
+        edit.add_constant(graph, f"{node.name}_{name}", a) for name, a in zip(names, merged, strict=True)
+    ]
+    edit.replace(graph, node, [edit.new_node(node, "Slice", [first.inputs[0], *constants])])
+    graph.graph.remove(first, safe=True)
+
+
+def _slice_arguments(node: ir.Node) -> tuple[np.ndarray, ...] | None:
+    """starts, ends, axes (non-negative), steps, all given; None where one depends on the input."""
+    given = [facts.constant(value) for value in node.inputs[1:]]
+    if any(array is None for array in given) or node.outputs[0].shape is None:
+        return None
+    starts, ends = (np.asarray(array) for array in given[:2])
+    rank = len(node.outputs[0].shape)
+    axes = np.asarray(given[2]) % rank if len(given) > 2 else np.arange(len(starts))
+    steps = np.asarray(given[3]) if len(given) > 3 else np.ones_like(starts)
+    return starts, ends, axes, steps
