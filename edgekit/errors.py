@@ -63,4 +63,33 @@ PAGES: dict[str, Page] = {
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------
     # ---- 7xx: profile ----------------------------------------------------------------------------------------------
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
+    "EK901": Page(
+        Exit.ENVIRONMENT,
+        "a runtime crashed",
+        "Runtimes run in a process of their own. That process ended by a signal (a segmentation fault, an abort) or left"
+        " on its own. The message shows its last words. An out-of-date runtime is the usual cause: `edgekit doctor` says"
+        " which versions are here.",
+    ),
+    "EK902": Page(
+        Exit.BUG,
+        "unexpected failure in a runtime's process",
+        "Something that edgekit did not foresee went wrong beside a runtime. The message shows what.",
+    ),
+    "EK903": Page(
+        Exit.EXHAUSTED,
+        "out of memory",
+        "A runtime asked for more memory than there is, or the kernel killed its process to get memory back.",
+    ),
+    "EK904": Page(Exit.EXHAUSTED, "out of time", "A runtime gave no answer within the time it was given."),
+    "EK905": Page(
+        Exit.UNSUPPORTED,
+        "ONNX Runtime cannot load the file",
+        "The file is damaged, needs a newer ONNX Runtime, or holds an op that ONNX Runtime has no kernel for.",
+    ),
+    "EK906": Page(
+        Exit.UNSUPPORTED,
+        "ONNX Runtime cannot run the file",
+        "The file was loaded, but running it on the samples failed: most often an input's shape or type is not the one"
+        " that the file was made for.",
+    ),
 }

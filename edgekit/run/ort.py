@@ -1,0 +1,97 @@
+"""ONNX Runtime on the CPU, and what it really executes.
+
+ONNX Runtime rewrites the graph before it runs it: Q/DQ pairs become integer kernels where it has them, and silently
+stay float where it has not (int8 activations on x86). `optimized` hands out the rewritten graph for the ledger to read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state
+
+from edgekit.artifact import Arrays
+from edgekit.errors import EdgekitError
+
+QUIET = 4  # log fatal errors only; failures come as exceptions
+PROVIDERS = ["CPUExecutionProvider"]
+
+# onnxruntime's own exceptions have no base class of their own; the first two are what its Python side raises.
+_FAILURES = (
+    ValueError,
+    RuntimeError,
+    onnxruntime_pybind11_state.EPFail,
+    onnxruntime_pybind11_state.Fail,
+    onnxruntime_pybind11_state.InvalidArgument,
+    onnxruntime_pybind11_state.InvalidGraph,
+    onnxruntime_pybind11_state.InvalidProtobuf,
+    onnxruntime_pybind11_state.NoModel,
+    onnxruntime_pybind11_state.NoSuchFile,
+    onnxruntime_pybind11_state.NotImplemented,
+    onnxruntime_pybind11_state.RuntimeException,
+)
+
+
+class Session:
+    """An ONNX file in ONNX Runtime. model: the file's bytes, or its path."""
+
+    def __init__(self, model: bytes | str, threads: int = 1) -> None:
+        self._model = model
+        self._session = _opened(model, _options(threads))
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """inputs, outputs: by the file's tensor names, in the file's layout and types."""
+        try:
+            return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
+        except _FAILURES as error:
+            raise EdgekitError(
+                "EK906",
+                f"onnxruntime cannot run {_title(self._model)}",
+                _one_line(error),
+                "give inputs of the shapes and types that `edgekit inspect` shows",
+            ) from None
+
+    def optimized(self) -> bytes:
+        """The ONNX file of the graph that is executed, as ONNX Runtime saves it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "optimized.onnx"
+            options = _options(threads=1)
+            options.optimized_model_filepath = str(path)
+            _opened(self._model, options)
+            return path.read_bytes()
+
+
+def version() -> str:
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = QUIET
+    options.use_deterministic_compute = True
+    return options
+
+
+def _opened(model: bytes | str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=PROVIDERS)
+    except _FAILURES as error:
+        raise EdgekitError(
+            "EK905",
+            f"onnxruntime cannot load {_title(model)}",
+            _one_line(error),
+            "check the file with `edgekit inspect`, and the runtime's version with `edgekit doctor`",
+        ) from None
+
+
+def _title(model: bytes | str) -> str:
+    return f"'{Path(model).name}'" if isinstance(model, str) else "the model"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]
