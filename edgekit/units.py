@@ -39,6 +39,11 @@ def count(n: int) -> str:
     return str(n)
 
 
+def whole(n: int) -> str:
+    """10000 -> '10 000'."""
+    return f"{n:,}".replace(",", " ")
+
+
 def percent(share: float, digits: int = 1) -> str:
     """0.99812 -> '99.8 %'; a share short of 1 never reads '100 %', one above 0 never '0 %'."""
     if not math.isfinite(share):

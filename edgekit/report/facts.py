@@ -5,9 +5,10 @@ Units are SI; shares and rates are 0..1. A `None` is an honest "not known" or "d
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from edgekit.profile.measure import Latency
+from edgekit.report.json import to_json
 from edgekit.verify.result import Verification
 
 REPORT_NAME = "report.json"
@@ -139,9 +140,10 @@ class Report:
 
     def to_json(self) -> str:
         """The document that `report.json` holds and `--json` prints."""
-        from edgekit.report.json import to_json  # the methods are for people who hold a Report; the work is a function
+        from edgekit.report.summary import headline, warnings  # these read a Report, so they stand above it
 
-        return to_json(self)
+        said = {"headline": headline(self), "warnings": warnings(self)}
+        return to_json({field.name: getattr(self, field.name) for field in fields(self)} | said)
 
     def __str__(self) -> str:
         """The summary that the command line prints, without colours."""

@@ -1,0 +1,114 @@
+"""What the numbers of a report say in words: decided here once, shown by the terminal and by JSON alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgekit import units
+from edgekit.profile.measure import Latency
+from edgekit.report.facts import FileFacts, Report
+from edgekit.verify.result import Score, Verification
+
+METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "mse": "MSE", "mae": "MAE", "sqnr": "SQNR"}
+
+
+def metric_name(verification: Verification) -> str:
+    return METRIC_NAMES.get(verification.metric, verification.metric)
+
+
+def speed_ups(latencies: Sequence[Latency]) -> dict[str, float]:
+    """INT8 label -> how many times as fast as the float file in the same runtime (median over median)."""
+    medians = {latency.label: latency.median_s for latency in latencies}
+    ups = {}
+    for label, median_s in medians.items():
+        precision, _, kind = label.partition(" ")
+        float_s = medians.get(f"float32 {kind}")
+        if precision != "float32" and float_s is not None and median_s > 0:
+            ups[label] = float_s / median_s
+    return ups
+
+
+def headline(report: Report) -> str:
+    """The result in one sentence; empty where nothing was quantized."""
+    quantized = [file for file in report.files if file.precision == "int8"]
+    if not quantized:
+        return ""
+    noun = "the INT8 file is" if len(quantized) == 1 else "the INT8 files are"
+    costs = [part for part in (_smaller(report.files, quantized), _faster(report.latencies)) if part]
+    said = [f"{noun} {', '.join(costs)}"] if costs else []
+    worse = _worse(report.verification)
+    return "; ".join([*said, worse] if worse else said)
+
+
+def warnings(report: Report) -> tuple[str, ...]:
+    """What a reader must not miss, most important first: ours, then the stages' own notes and doubts."""
+    said: list[str] = []
+    if report.quantization is not None and not report.quantization.calibrated:
+        said.append("uncalibrated: no samples were given, so inputs were synthesised and accuracy is unknown")
+    for label, up in speed_ups(report.latencies).items():
+        if up < 1:
+            kind = label.partition(" ")[2]
+            said.append(f"{label} is slower than float32 {kind} on this machine: {up:.2f} times its speed")
+    if report.data is not None and report.data.overlap:
+        samples = units.plural(report.data.overlap, "sample")
+        said.append(f"{samples} of the evaluation also stood in the calibration and were left out")
+    if report.model.trusted_pickle:
+        said.append("the model was loaded with --trust-pickle: code inside the file was allowed to run")
+    said += report.notes
+    said += report.verification.notes if report.verification is not None else ()
+    said += [f"{latency.label}: {doubt}" for latency in report.latencies for doubt in latency.doubts]
+    return tuple(dict.fromkeys(said))
+
+
+def _smaller(files: Sequence[FileFacts], quantized: Sequence[FileFacts]) -> str:
+    floats = [file.size_bytes for file in files if file.precision == "float32"]
+    if not floats:
+        return ""
+    return f"{_span([max(floats) / file.size_bytes for file in quantized], 1)} smaller"
+
+
+def _faster(latencies: Sequence[Latency]) -> str:
+    ups = list(speed_ups(latencies).values())
+    if not ups:
+        return ""
+    if max(ups) < 1:
+        return f"slower than float here ({_span(ups, 2)})"
+    return f"{_span(ups, 1)} as fast as float here"
+
+
+def _worse(verification: Verification | None) -> str:
+    """The largest drop: what the user risks."""
+    if verification is None:
+        return ""
+    drops = [score.drop for score in verification.scores if score.label.startswith("INT8") and score.drop is not None]
+    if not drops:
+        return ""
+    name = metric_name(verification)
+    return f"{name} is at most {drop_in_words(verification, max(drops))} worse" if max(drops) > 0 else f"{name} holds"
+
+
+def drop_in_words(verification: Verification, drop: float) -> str:
+    """0.0005 -> '0.05 points' for shares; '0.12 dB'; '0.0031' in the samples' own unit."""
+    match verification.unit:
+        case "share":
+            return f"{100 * drop:.2f} points"
+        case "":
+            return f"{drop:.3g}"
+        case unit:
+            return f"{drop:.2f} {unit}"
+
+
+def value_in_words(verification: Verification, score: Score) -> str:
+    match verification.unit:
+        case "share":
+            return units.percent(score.value, 2)
+        case "":
+            return f"{score.value:.4g}"
+        case unit:
+            return f"{score.value:.2f} {unit}"
+
+
+def _span(values: Sequence[float], digits: int) -> str:
+    """'2.1x' or '2.1x to 2.6x'."""
+    low, high = f"{min(values):.{digits}f}x", f"{max(values):.{digits}f}x"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,142 @@
+"""Reports as a run would make them, for the tests of `report` and `cli`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgekit.profile.measure import Latency
+from edgekit.report import DataFacts, FileFacts, Machine, ModelFacts, QuantizationFacts, Report, TensorFacts
+from edgekit.verify.result import Agreement, Interval, LayerError, Ledger, LedgerRow, Score, Verification
+
+IMAGE = TensorFacts(name="image", dtype="float32", shape=(None, 3, 32, 32))
+LOGITS = TensorFacts(name="logits", dtype="float32", shape=(None, 10))
+
+MACHINE = Machine(
+    system="Linux 6.1",
+    cpu="Example CPU",
+    architecture="x86_64",
+    cores=2,
+    memory_bytes=8 * 2**30,
+    features=("avx2", "avx512_vnni"),
+    python="3.11.2",
+    versions={"edgekit": "0.1.0"},
+)
+
+MODEL = ModelFacts(
+    path="nets/resnet20.pt",
+    sha256="0" * 64,
+    kind="state dict",
+    parameters=269_722,
+    macs=40_551_000,
+    inputs=(IMAGE,),
+    outputs=(LOGITS,),
+    factory="nets.py:resnet20",
+)
+
+
+def file(label: str, size_bytes: int) -> FileFacts:
+    precision, _, kind = label.partition(" ")
+    suffix = {"ONNX": "onnx", "TFLite": "tflite"}[kind]
+    infix = "" if precision == "float32" else ".int8"
+    return FileFacts(
+        label=label,
+        path=f"resnet20-edgekit/resnet20{infix}.{suffix}",
+        format=suffix,
+        precision=precision.lower(),
+        size_bytes=size_bytes,
+        sha256="1" * 64,
+        inputs=(IMAGE,),
+        outputs=(LOGITS,),
+        transposes=0 if kind == "TFLite" else None,
+    )
+
+
+def score(label: str, value: float, drop: float | None = None, flips: int | None = None) -> Score:
+    around = Interval(value - 0.0065, value + 0.0065)
+    drop_interval = None if drop is None else Interval(drop - 0.0009, drop + 0.0011)
+    return Score(
+        label=label, value=value, count=10_000, interval=around, drop=drop, drop_interval=drop_interval, flips=flips
+    )
+
+
+def latency(label: str, median_s: float) -> Latency:
+    return Latency(
+        label=label,
+        runtime="ONNX Runtime 1.31.1" if label.endswith("ONNX") else "LiteRT 2.3.0",
+        threads=1,
+        runs=200,
+        median_s=median_s,
+        p05_s=median_s * 0.97,
+        p95_s=median_s * 1.08,
+        min_s=median_s * 0.95,
+        load_s=0.01,
+        doubts=(),
+    )
+
+
+def ledger(label: str) -> Ledger:
+    rows = (
+        LedgerRow(node="conv1", op="Conv", macs=40_550_360, precision="int8"),
+        LedgerRow(node="fc", op="Gemm", macs=640, precision="int8"),
+        LedgerRow(
+            node="softmax", op="Softmax", macs=0, precision="float32", reason="no int8 kernel", source="nets.py:41"
+        ),
+    )
+    runtime = "ONNX Runtime 1.31.1" if label.endswith("ONNX") else "LiteRT 2.3.0, XNNPACK"
+    return Ledger(label=label, runtime=runtime, rows=rows if label.endswith("ONNX") else rows[:2], int8_macs_share=1.0)
+
+
+VERIFICATION = Verification(
+    metric="top1",
+    unit="share",
+    higher_is_better=True,
+    count=10_000,
+    reference=score("torch", 0.8735),
+    scores=(
+        score("float32 ONNX", 0.8735, 0.0, 0),
+        score("INT8 ONNX", 0.8730, 0.0005, 93),
+        score("INT8 TFLite", 0.8729, 0.0006, 95),
+    ),
+    agreements=(Agreement(first="INT8 ONNX", second="INT8 TFLite", top1=0.99985, identical=0.9971, largest_steps=1),),
+    ledgers=(ledger("INT8 ONNX"), ledger("INT8 TFLite")),
+)
+
+REPORT = Report(
+    version="0.1.0",
+    directory="resnet20-edgekit",
+    model=MODEL,
+    machine=MACHINE,
+    files=(file("float32 ONNX", 1_102_822), file("INT8 ONNX", 324_118), file("INT8 TFLite", 312_600)),
+    data=DataFacts(
+        calibration="cifar10_calib.npz",
+        calibration_count=256,
+        evaluation="cifar10_test.npz",
+        evaluation_count=10_000,
+        class_names=("cat", "dog"),
+        preprocess={"scale": 1 / 255},
+    ),
+    quantization=QuantizationFacts(ranges="auto", chosen={"mse": 31, "minmax": 10}, calibrated=True, io="float32"),
+    verification=VERIFICATION,
+    latencies=(
+        latency("float32 ONNX", 0.000_712),
+        latency("INT8 ONNX", 0.000_345),
+        latency("float32 TFLite", 0.000_655),
+        latency("INT8 TFLite", 0.000_251),
+    ),
+    stages_s={"capture": 1.9, "quantize": 3.1},
+)
+
+SLOW = replace(
+    REPORT,
+    latencies=(
+        latency("float32 ONNX", 0.001),
+        replace(latency("INT8 ONNX", 0.00125), doubts=("clock frequency not fixed",)),
+    ),
+)
+
+LAYERED = replace(
+    REPORT,
+    verification=replace(
+        VERIFICATION, layers=(LayerError(node="conv1", label="INT8 ONNX", sqnr_db=21.4, source="nets.py:12"),)
+    ),
+)
