@@ -57,6 +57,25 @@ class Page:
 PAGES: dict[str, Page] = {
     # ---- 1xx: load -------------------------------------------------------------------------------------------------
     "EK101": Page(Exit.USAGE, "file not found", "The path does not exist or is not a regular file."),
+    "EK190": Page(
+        Exit.USAGE,
+        "an option's value cannot be read",
+        "An option was given a value that is not written as it must be. The message shows one that is; `--help` of the"
+        " command says the unit and the default.",
+    ),
+    "EK191": Page(Exit.USAGE, "no such error code", "`edgekit explain` without a code lists every code there is."),
+    "EK192": Page(
+        Exit.UNSUPPORTED,
+        "cannot say what a file is",
+        "`edgekit inspect` reads ONNX, TFLite, PyTorch (.pt, .pt2, TorchScript), safetensors, .npz and .npy files. It"
+        " tells them apart by their content, and never runs or unpickles anything.",
+    ),
+    "EK193": Page(
+        Exit.UNSUPPORTED,
+        "a file is damaged",
+        "The beginning of the file says what it is, but the rest does not hold together: it is cut short, or an offset in"
+        " it points outside of it. Copy or export it again.",
+    ),
     # ---- 2xx: capture ----------------------------------------------------------------------------------------------
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
@@ -91,5 +110,23 @@ PAGES: dict[str, Page] = {
         "ONNX Runtime cannot run the file",
         "The file was loaded, but running it on the samples failed: most often an input's shape or type is not the one"
         " that the file was made for.",
+    ),
+    "EK990": Page(
+        Exit.BUG,
+        "a bug in edgekit",
+        "Something happened that edgekit did not foresee. The message names a file with the details: please report it"
+        " together with the command. It holds names of files and the command line, and nothing of your data.",
+    ),
+    "EK991": Page(
+        Exit.ENVIRONMENT,
+        "an optional part is missing",
+        "Some commands need a library that edgekit does not bring by itself, to stay small. The message names the extra"
+        " that holds it; `edgekit doctor` lists all of them.",
+    ),
+    "EK992": Page(
+        Exit.INCONCLUSIVE,
+        "nothing to hold against a limit",
+        "A comparison was asked to keep a limit, but the samples did not give the number that the limit is about: the"
+        " agreement of two classifiers needs outputs with classes, a drop needs labels, targets or a reference.",
     ),
 }

@@ -1,0 +1,207 @@
+"""Every option once: its name, its words, and the recipe key that it overrides.
+
+An option left out is None and leaves the recipe's value (or its default) alone; help says that default in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgekit.errors import EdgekitError
+
+# ---- what every command shares ---------------------------------------------------------------------------------------
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say each step on stderr, also without a terminal.")]
+Recipe = Annotated[
+    Path | None, typer.Option("--recipe", help="TOML file with any of these options; options given here win.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Target: a name or a TOML file. Default: this machine's processor.")
+]
+
+# ---- [model] ---------------------------------------------------------------------------------------------------------
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        help="The trained model: .pt, .pt2, .safetensors, .onnx, or file.py:factory.", metavar="[MODEL]", show_default=False
+    ),
+]
+Factory = Annotated[
+    str | None,
+    typer.Option("--model", help="What to load weights into: file.py:factory or package.module:factory."),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", help="Shape of an input, name=1x3x224x224; repeatable. Default: from the file or samples."),
+]
+TrustPickle = Annotated[
+    bool | None,
+    typer.Option("--trust-pickle", help="Load a pickle that may run any code. Default: refused.", show_default=False),
+]
+
+# ---- [data] ----------------------------------------------------------------------------------------------------------
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Samples, split into calibration and evaluation: .npz, .npy, folder, file.py:factory."),
+]
+Calibration = Annotated[str | None, typer.Option("--calib", help="Samples to calibrate on, instead of --data.")]
+Evaluation = Annotated[str | None, typer.Option("--eval", help="Samples to judge on, instead of --data.")]
+CalibrationCount = Annotated[
+    int | None,
+    typer.Option("--calib-count", min=1, help="Samples to calibrate on. Default: 256, at most half of --data."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of whatever is random. Default: 0.")]
+
+# ---- [preprocess] ----------------------------------------------------------------------------------------------------
+Resize = Annotated[str | None, typer.Option("--resize", help="Resize the shorter side, or to HxW, in pixels. Default: no.")]
+Crop = Annotated[str | None, typer.Option("--crop", help="Centre crop, N or HxW, in pixels. Default: no.")]
+Scale = Annotated[str | None, typer.Option("--scale", help="Multiply samples by this, such as 1/255. Default: 1.")]
+Mean = Annotated[
+    str | None, typer.Option("--mean", help="Subtract after --scale, one per channel: .485,.456,.406. Default: 0.")
+]
+Std = Annotated[
+    str | None, typer.Option("--std", help="Divide by after --mean, one per channel: .229,.224,.225. Default: 1.")
+]
+SamplesLayout = Annotated[
+    Literal["nhwc", "nchw"] | None,
+    typer.Option("--samples-layout", help="Order of axes in the samples. Default: the model's own."),
+]
+
+# ---- [quantize] ------------------------------------------------------------------------------------------------------
+Ranges = Annotated[
+    Literal["auto", "minmax", "percentile", "mse", "entropy"] | None,
+    typer.Option("--ranges", help="How activation ranges are chosen. Default: auto, the smallest output error."),
+]
+Io = Annotated[
+    Literal["float32", "int8"] | None,
+    typer.Option("--io", help="What the INT8 files take and give. Default: float32."),
+]
+
+# ---- [output] --------------------------------------------------------------------------------------------------------
+Directory = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder for the files. Default: <model>-edgekit.")
+]
+Formats = Annotated[
+    list[Literal["onnx", "tflite"]] | None,
+    typer.Option("--format", help="File format to write; repeatable. Default: onnx and tflite."),
+]
+Layout = Annotated[
+    Literal["keep", "nhwc"] | None,
+    typer.Option("--layout", help="Layout of the files' inputs. Default: keep, the model's own."),
+]
+Overwrite = Annotated[
+    bool | None,
+    typer.Option("--overwrite", help="Replace files that are already there. Default: refused.", show_default=False),
+]
+
+# ---- [verify] --------------------------------------------------------------------------------------------------------
+Metric = Annotated[
+    str | None,
+    typer.Option("--metric", help="top1, top5, psnr, mse, mae or cosine. Default: top1 with labels, else what suits."),
+]
+Layers = Annotated[
+    bool | None,
+    typer.Option("--layers", help="Also compare layer by layer (SQNR, dB). Default: no.", show_default=False),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads while latency is measured. Default: 1.")
+]
+
+# Parameter of a command -> (section, key) of the recipe; section "" is the top of the file.
+RECIPE_KEYS: Mapping[str, tuple[str, str]] = {
+    "model": ("model", "path"),
+    "factory": ("model", "factory"),
+    "inputs": ("model", "inputs"),
+    "trust_pickle": ("model", "trust_pickle"),
+    "data": ("data", "data"),
+    "calibration": ("data", "calibration"),
+    "evaluation": ("data", "evaluation"),
+    "calibration_count": ("data", "calibration_count"),
+    "seed": ("data", "seed"),
+    "resize": ("preprocess", "resize"),
+    "crop": ("preprocess", "crop"),
+    "scale": ("preprocess", "scale"),
+    "mean": ("preprocess", "mean"),
+    "std": ("preprocess", "std"),
+    "samples_layout": ("preprocess", "layout"),
+    "ranges": ("quantize", "ranges"),
+    "io": ("quantize", "io"),
+    "directory": ("output", "directory"),
+    "formats": ("output", "formats"),
+    "layout": ("output", "layout"),
+    "overwrite": ("output", "overwrite"),
+    "metric": ("verify", "metric"),
+    "layers": ("verify", "layers"),
+    "threads": ("verify", "threads"),
+    "device": ("", "device"),
+}
+
+
+def overrides(parameters: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """What the command line says, by section and key of the recipe; what it leaves open is not there."""
+    said: dict[str, dict[str, object]] = {}
+    for name, (section, key) in RECIPE_KEYS.items():
+        value = parameters.get(name)
+        if value is not None and value != []:
+            said.setdefault(section, {})[key] = _read(name, value)
+    return said
+
+
+def _read(name: str, value: object) -> object:
+    """A value in the recipe's terms."""
+    match name, value:
+        case "inputs", list():
+            return dict(_shape(text) for text in value)
+        case ("resize" | "crop"), str():
+            return _pixels(f"--{name}", value)
+        case "scale", str():
+            return _number("--scale", value)
+        case ("mean" | "std"), str():
+            return [_number(f"--{name}", part) for part in value.split(",")]
+        case _, Path():
+            return str(value)
+        case _:
+            return value
+
+
+def _shape(text: str) -> tuple[str, list[int]]:
+    """'image=1x3x224x224' -> ('image', [1, 3, 224, 224])."""
+    name, equals, dims = text.rpartition("=")
+    sizes = dims.lower().split("x")
+    if not (name and equals and all(size.isascii() and size.isdecimal() and int(size) > 0 for size in sizes)):
+        raise EdgekitError(
+            "EK190", f"cannot read --input {text}", "it is not name=AxBxC", "write it as --input image=1x3x224x224"
+        )
+    return name, [int(size) for size in sizes]
+
+
+def _pixels(option: str, text: str) -> int | list[int]:
+    """'224' -> 224; '240x320' -> [240, 320]."""
+    sizes = text.lower().split("x")
+    if len(sizes) > 2 or not all(size.isascii() and size.isdecimal() and int(size) > 0 for size in sizes):
+        raise EdgekitError(
+            "EK190",
+            f"cannot read {option} {text}",
+            "it is neither N nor HxW in pixels",
+            f"write it as {option} 224 or {option} 240x320",
+        )
+    return int(sizes[0]) if len(sizes) == 1 else [int(size) for size in sizes]
+
+
+def _number(option: str, text: str) -> float:
+    """'1/255' or '.485' as a float."""
+    try:
+        top, slash, bottom = text.strip().partition("/")
+        return float(Fraction(top) / Fraction(bottom)) if slash else float(Fraction(top))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise EdgekitError(
+            "EK190",
+            f"cannot read {option} {text}",
+            f"{text.strip() or 'nothing'} is not a number or a fraction of two",
+            f"write numbers such as {option} 1/255 or {option} 0.5, with a comma between channels",
+        ) from None
