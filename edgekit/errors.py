@@ -57,6 +57,46 @@ class Page:
 PAGES: dict[str, Page] = {
     # ---- 1xx: load -------------------------------------------------------------------------------------------------
     "EK101": Page(Exit.USAGE, "file not found", "The path does not exist or is not a regular file."),
+    "EK102": Page(
+        Exit.USAGE,
+        "not a model file",
+        "What a file is is told by its content. PyTorch files (torch.save, TorchScript, torch.export, safetensors) and "
+        "ONNX files are models; for others the message names what they are and what to give instead.",
+    ),
+    "EK103": Page(Exit.USAGE, "damaged model file", "The file starts like a model but is cut short or corrupt."),
+    "EK104": Page(
+        Exit.REFUSED,
+        "file that can run code",
+        "A pickle is a program: loading it can run anything. edgekit loads tensors without the rest, and refuses a "
+        "file that needs more. Save the state dict, or add --trust-pickle if you trust where the file is from.",
+    ),
+    "EK105": Page(
+        Exit.USAGE,
+        "weights without a model",
+        "A state dict holds tensors by name, not the code that uses them. Name what builds the module with "
+        "--model path/to/file.py:factory or --model package.module:factory; it is called without arguments.",
+    ),
+    "EK106": Page(
+        Exit.USAGE, "weights that do not fit", "Names or shapes of the weights differ from those of the module."
+    ),
+    "EK107": Page(
+        Exit.USAGE,
+        "factory not found",
+        "--model names a file or module and, after a colon, a function or class in it that builds the module.",
+    ),
+    "EK108": Page(Exit.USAGE, "factory failed", "The user's own code raised an error while it built the module."),
+    "EK109": Page(Exit.USAGE, "factory gave no module", "What --model names must return a torch.nn.Module."),
+    "EK110": Page(Exit.REFUSED, "weights not finite", "A weight is NaN or infinite: no scale could stand for it."),
+    "EK111": Page(
+        Exit.USAGE, "--model not needed", "TorchScript, torch.export and ONNX files carry their structure themselves."
+    ),
+    "EK112": Page(
+        Exit.REFUSED,
+        "weights outside the model's folder",
+        "An ONNX file may keep its weights in other files. edgekit reads them only from the model's folder, so that "
+        "a model cannot reach other files of yours.",
+    ),
+    "EK113": Page(Exit.USAGE, "external weights missing", "A data file of an ONNX model is missing or too small."),
     "EK190": Page(
         Exit.USAGE,
         "an option's value cannot be read",
@@ -77,6 +117,37 @@ PAGES: dict[str, Page] = {
         " it points outside of it. Copy or export it again.",
     ),
     # ---- 2xx: capture ----------------------------------------------------------------------------------------------
+    "EK201": Page(
+        Exit.USAGE,
+        "input shapes not known",
+        "They come from the file (.pt2, ONNX), the samples, or --input NAME=1x3x224x224 with the batch first.",
+    ),
+    "EK202": Page(
+        Exit.USAGE, "inputs do not agree", "Samples, --input and the model differ in names or shapes of inputs."
+    ),
+    "EK203": Page(
+        Exit.UNSUPPORTED,
+        "torch cannot export the model",
+        "torch.export follows the model's code with symbolic tensors; code that depends on their values stops it. The "
+        "message names the line. A model that exports to ONNX elsewhere can be given as that file.",
+    ),
+    "EK204": Page(
+        Exit.USAGE, "model cannot run on the inputs", "The model's own code raised an error when it was run."
+    ),
+    "EK205": Page(
+        Exit.UNSUPPORTED, "model in training mode", "A traced or exported file keeps its mode; it must be eval."
+    ),
+    "EK206": Page(
+        Exit.UNSUPPORTED, "input without a batch axis", "Every input must be a tensor whose first axis is the batch."
+    ),
+    "EK207": Page(
+        Exit.UNSUPPORTED, "quantized already", "edgekit quantizes float models; scales of others are not reused."
+    ),
+    "EK208": Page(Exit.UNSUPPORTED, "custom op", "The ONNX file uses an op outside of the standard's own domain."),
+    "EK209": Page(Exit.UNSUPPORTED, "invalid ONNX", "The file breaks a rule of ONNX: an op, a type or a shape."),
+    "EK210": Page(Exit.UNSUPPORTED, "opset not read", "ONNX files of opset 13 to 24 are read."),
+    "EK211": Page(Exit.UNSUPPORTED, "not a float32 model", "The model takes or holds another float type."),
+    "EK212": Page(Exit.UNSUPPORTED, "fixed batch", "The file takes only one batch size, other than 1."),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------

@@ -1,0 +1,149 @@
+"""A torch.export archive (.pt2) -> ExportedProgram, with nothing run that the file brings along.
+
+torch.export.load would run code from a file in four ways (torch 2.13, torch/export/pt2_archive/_package.py): it
+unpickles tensors and objects that the archive marks so, falls back to a full unpickle of the sample inputs, loads
+compiled libraries under data/aotinductor, and hands symbolic sizes to sympy's eval. All four are looked for here first.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import TensorArgument
+from torch.export.pt2_archive._package import PT2ArchiveReader, load_pt2
+from torch.export.pt2_archive.constants import (
+    AOTINDUCTOR_DIR,
+    CONSTANTS_DIR,
+    CUSTOM_OBJ_FILENAME_PREFIX,
+    MODELS_DIR,
+    OPAQUE_OBJ_FILENAME_PREFIX,
+    SAMPLE_INPUTS_DIR,
+    WEIGHTS_DIR,
+)
+
+from edgekit.capture import shapes, torch_file
+from edgekit.capture.from_torch import quiet
+from edgekit.errors import EdgekitError
+
+# What a size may be made of: numbers, names, operators. No attribute, subscript, string or lambda can be written so.
+SAFE_SIZE = re.compile(r"(?:\d+(?:\.\d+)?|[A-Za-z]\w*|[-+*/%(),<>=&|~\s])*")
+SIZE_NAMES = re.compile(
+    r"[suz]\d+|u\d+|zuf\d+|zf\d+|True|False|oo|int_oo|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|ModularIndexing"
+    r"|Where|Eq|Ne|And|Or|Not|Abs|Pow|floor|ceiling|Integer|Rational|ToFloat|TruncToInt|IntTrueDiv|FloatTrueDiv|RoundToInt"
+)
+# Operators may be reached by these; any other dotted path below `torch` ends in a function of anybody's choice.
+SAFE_TARGET = re.compile(
+    r"torch\.ops\.\w+\.\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.(_sym_\w+|sym_\w+)|torch\._C\._\w*sym\w*"
+)
+
+
+def load(path: Path, trust: bool) -> tuple[ExportedProgram, bool]:
+    """The program, and whether code in the file had to be trusted for it."""
+    try:
+        archive = PT2ArchiveReader(str(path))
+        unsafe = list(dict.fromkeys(_unsafe(archive)))
+    except (RuntimeError, AssertionError, ValueError, KeyError) as broken:
+        raise torch_file.damaged(path, broken) from broken
+    if unsafe and not trust:
+        raise torch_file.refused_pickle(path, unsafe)
+    try:
+        with quiet():
+            programs = load_pt2(str(path)).exported_programs
+    except Exception as broken:
+        raise torch_file.damaged(path, broken) from broken
+    if len(programs) != 1:
+        raise EdgekitError(
+            "EK102",
+            f"'{path}' is not one model",
+            f"the archive holds {len(programs)} programs ({', '.join(programs) or 'none'}); one is needed",
+            "save the program alone with torch.export.save",
+        )
+    return next(iter(programs.values())), bool(unsafe)
+
+
+def _unsafe(archive: PT2ArchiveReader) -> Iterator[str]:
+    """The names of what could run code, read with the reader that torch loads with."""
+    for name in archive.get_file_names():
+        base = name.rpartition("/")[2]
+        if name.startswith(AOTINDUCTOR_DIR):
+            yield f"the compiled code {name}"
+        elif name.startswith(CONSTANTS_DIR) and base.startswith(
+            (CUSTOM_OBJ_FILENAME_PREFIX, OPAQUE_OBJ_FILENAME_PREFIX)
+        ):
+            yield f"the pickled object {name}"
+        elif name.startswith(SAMPLE_INPUTS_DIR) or (
+            name.startswith((WEIGHTS_DIR, CONSTANTS_DIR)) and name.endswith(".pt")
+        ):
+            yield from _unsafe_pickle(archive.read_bytes(name))
+        elif name.startswith((WEIGHTS_DIR, CONSTANTS_DIR)) and name.endswith("config.json"):
+            for entry in json.loads(archive.read_bytes(name))["config"].values():
+                if entry["use_pickle"] and entry["tensor_meta"] is not None:
+                    yield from _unsafe_pickle(archive.read_bytes(f"{name.rpartition('/')[0]}/{entry['path_name']}"))
+        elif name.startswith(MODELS_DIR):
+            yield from _unsafe_text(json.loads(archive.read_bytes(name)))
+
+
+def _unsafe_pickle(data: bytes) -> Iterator[str]:
+    if not data:
+        return
+    try:
+        torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception:
+        yield from torch_file.unsafe_globals(data) or ["an unreadable pickle"]
+
+
+def _unsafe_text(node: Any) -> Iterator[str]:
+    """Sizes that are more than arithmetic, and operators that are none, anywhere in the program's JSON."""
+    match node:
+        case dict():
+            for key, value in node.items():
+                if key == "expr_str" and not _is_size(value):
+                    yield f"the size {value[:80]!r}"
+                elif (
+                    key == "target"
+                    and isinstance(value, str)
+                    and value.startswith(("torch", "#"))
+                    and not SAFE_TARGET.fullmatch(value)
+                ):
+                    yield f"the function {value}"
+                else:
+                    yield from _unsafe_text(value)
+        case list():
+            for value in node:
+                yield from _unsafe_text(value)
+
+
+def _is_size(text: Any) -> bool:
+    if not isinstance(text, str) or not SAFE_SIZE.fullmatch(text):
+        return False
+    return all(SIZE_NAMES.fullmatch(name) for name in re.findall(r"[A-Za-z_]\w*", text))
+
+
+def shapes_of(program: ExportedProgram, model: str) -> tuple[dict[str, shapes.OpenShape], bool]:
+    """(shape without the batch, dtype) by input name, None for sizes left open; and whether the batch is fixed."""
+    held: dict[str, shapes.OpenShape] = {}
+    fixed = False
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    for spec in program.graph_signature.input_specs:
+        if spec.kind.name != "USER_INPUT":
+            continue
+        value = values.get(spec.arg.name)
+        if not isinstance(spec.arg, TensorArgument) or not isinstance(value, torch.Tensor) or value.dim() == 0:
+            raise shapes.no_batch(
+                model,
+                spec.arg.name,
+                "a scalar" if value is None or isinstance(value, torch.Tensor) else type(value).__name__,
+            )
+        batch, *sizes = (int(size) if isinstance(size, int) else None for size in value.shape)
+        if batch not in (None, 1):
+            raise shapes.fixed_batch(model, spec.arg.name, batch)
+        fixed |= batch == 1
+        held[spec.arg.name] = (tuple(sizes), str(value.dtype).removeprefix("torch."))
+    return held, fixed

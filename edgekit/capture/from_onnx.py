@@ -1,0 +1,181 @@
+"""An ONNX file of any exporter -> graph: inlined, at a known opset, with sizes fixed and shapes inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+from onnxscript import version_converter
+
+from edgekit.capture import onnx_file, shapes, torch_file
+from edgekit.capture.from_torch import BATCH, OPSET, quiet
+from edgekit.errors import EdgekitError
+
+OLDEST_OPSET = 13
+NEWEST_OPSET = 24  # what the onnxruntime that edgekit asks for runs
+# Local functions and both spellings of the standard's own domain.
+STANDARD = {"", "ai.onnx"}
+QUANTIZED = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
+# Ops whose weights must be finite; elsewhere a constant -inf may be a mask.
+WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "LayerNormalization", "LSTM", "GRU", "RNN"}
+
+
+def from_onnx(
+    path: Path, inputs: Mapping[str, shapes.Shape], signature: shapes.Signature | None
+) -> tuple[ir.Model, tuple[str, ...]]:
+    """The graph, and notes. inputs: from `--input`, with the batch; signature: of the samples, without it."""
+    proto = onnx_file.load(path)
+    _check_ops(path, proto)
+    _drop_weight_inputs(proto)
+    graph = _converted(path, _inlined(path, proto))
+    check_finite(path, graph)
+    note = _fix_sizes(path, graph, inputs, signature)
+    return _inferred(path, graph), note
+
+
+def _check_ops(path: Path, proto: onnx.ModelProto) -> None:
+    own = {function.domain for function in proto.functions}
+    for node in _nodes(proto.graph.node):
+        if node.op_type in QUANTIZED or node.op_type.startswith("QLinear"):
+            raise EdgekitError(
+                "EK207",
+                f"'{path}' is quantized already",
+                f"it holds {node.op_type} ('{node.name or node.output[0]}'); edgekit starts from float32",
+                "give the float model that it was made from",
+            )
+        if node.domain not in STANDARD | own:
+            raise EdgekitError(
+                "EK208",
+                f"'{path}' uses an op that is not in ONNX",
+                f"{node.op_type} of the domain '{node.domain}' ('{node.name or node.output[0]}')",
+                "export the model with standard ops only",
+            )
+
+
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterable[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _nodes(inner.node)
+
+
+def _drop_weight_inputs(proto: onnx.ModelProto) -> None:
+    """Exporters before 2019 list every weight among the inputs; a weight is a constant here."""
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    fed = [value for value in proto.graph.input if value.name not in weights]
+    del proto.graph.input[:]
+    proto.graph.input.extend(fed)
+
+
+def _inlined(path: Path, proto: onnx.ModelProto) -> ir.Model:
+    """The model as IR, its local functions inlined, names unique and nothing unused left."""
+    try:
+        onnx.checker.check_model(proto)
+        graph = ir.serde.deserialize_model(proto)
+        result = ir.passes.Sequential(
+            common.InlinePass(), common.RemoveUnusedNodesPass(), common.RemoveUnusedOpsetsPass(), common.NameFixPass()
+        )(graph)
+    except (onnx.checker.ValidationError, ir.passes.PassError, ValueError, KeyError) as broken:
+        raise _invalid(path, broken) from broken
+    return result.model
+
+
+def _invalid(path: Path, broken: Exception) -> EdgekitError:
+    first = (str(broken).strip().splitlines() or ["no message"])[0]
+    return EdgekitError(
+        "EK209", f"'{path}' is not valid ONNX", f"{type(broken).__name__}: {first[:300]}", "export the model again"
+    )
+
+
+def _converted(path: Path, graph: ir.Model) -> ir.Model:
+    """The same model at opset 20 or above, the versions that the stages know."""
+    opset = graph.opset_imports.get("", 0)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise EdgekitError(
+            "EK210",
+            f"'{path}' is of an opset that edgekit does not read",
+            f"it is opset {opset}; {OLDEST_OPSET} to {NEWEST_OPSET} are read",
+            f"export it again with opset_version={OPSET}, or convert it with onnx.version_converter",
+        )
+    if opset >= OPSET:
+        return graph
+    with quiet():
+        version_converter.convert_version(graph, OPSET, fallback=True)
+    if graph.opset_imports.get("", 0) != OPSET:
+        raise EdgekitError(
+            "EK210",
+            f"'{path}' cannot be brought to opset {OPSET}",
+            f"it is opset {opset}, and an op in it has no newer form",
+            f"export it again with opset_version={OPSET}",
+        )
+    return graph
+
+
+def check_finite(path: Path, graph: ir.Model) -> None:
+    """No NaN in any constant, no infinity in a weight."""
+    for name, value in graph.graph.initializers.items():
+        array = value.const_value.numpy() if value.const_value is not None else None
+        if array is None or array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        weighs = any(node.op_type in WEIGHTED for node, _ in value.uses())
+        if count := int((~np.isfinite(array) if weighs else np.isnan(array)).sum()):
+            raise torch_file.not_finite(str(path), name, count, array.size)
+
+
+def _fix_sizes(
+    path: Path, graph: ir.Model, inputs: Mapping[str, shapes.Shape], signature: shapes.Signature | None
+) -> tuple[str, ...]:
+    """Give every open size but the batch its number, everywhere; call the batch 'batch'. Returns a note."""
+    held = {str(value.name): _open_shape(path, value) for value in graph.graph.inputs}
+    settled, _ = shapes.complete(str(path), held, inputs, signature)
+    names: dict[str, str | int] = {}
+    fixed = False
+    for value, fed in zip(graph.graph.inputs, settled, strict=True):
+        assert value.shape is not None
+        first, *rest = value.shape
+        fixed |= isinstance(first, int)
+        names |= {str(d): size for d, size in zip(rest, fed.shape, strict=True) if not isinstance(d, int)}
+        names |= {} if isinstance(first, int) else {str(first): BATCH}
+        value.shape = ir.Shape([first if isinstance(first, int) else BATCH, *fed.shape])
+    for node in graph.graph.all_nodes():
+        for value in node.outputs:
+            _rename_sizes(value, names)
+    return (shapes.FIXED_AT_ONE,) if fixed else ()
+
+
+def _open_shape(path: Path, value: ir.Value) -> shapes.OpenShape:
+    name = str(value.name)
+    if value.shape is None or value.dtype is None or value.shape.rank() == 0:
+        raise shapes.no_batch(str(path), name, "of unknown rank" if value.shape is None else "a scalar")
+    first, *rest = value.shape
+    if isinstance(first, int) and first != 1:
+        raise shapes.fixed_batch(str(path), name, first)
+    if value.dtype not in FED:
+        raise shapes.not_float32(str(path), name, value.dtype.name.lower())
+    return tuple(d if isinstance(d, int) else None for d in rest), str(value.dtype.numpy())
+
+
+FED = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.BOOL}
+
+
+def _rename_sizes(value: ir.Value, names: Mapping[str, str | int]) -> None:
+    """Sizes computed from open ones ('2*height') are forgotten, inference finds them again."""
+    if value.shape is None or value.shape.is_static():
+        return
+    value.shape = ir.Shape([d if isinstance(d, int) else names.get(str(d)) for d in value.shape])
+
+
+def _inferred(path: Path, graph: ir.Model) -> ir.Model:
+    """The same graph with a type and shape on every value that has one."""
+    try:
+        proto = onnx.shape_inference.infer_shapes(
+            ir.serde.serialize_model(graph), check_type=True, strict_mode=True, data_prop=True
+        )
+    except (onnx.shape_inference.InferenceError, ValueError) as broken:
+        raise _invalid(path, broken) from broken
+    return ir.serde.deserialize_model(proto)

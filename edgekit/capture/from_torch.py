@@ -1,0 +1,268 @@
+"""An nn.Module or an ExportedProgram -> graph, through torch.export and torch's ONNX exporter.
+
+One export in the good case: the batch is exported as a symbol from an example of two samples, and only where the model
+does not allow that is it exported again with one sample. The exporter's own optimizer stays off: the simplify stage
+runs the same passes once, on every graph, whatever it came from. What would change our mind: an exporter whose plain
+output onnxscript's optimizer cannot fold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import io
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import nn
+from torch._export.converter import TS2EPConverter
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import TensorArgument
+from torch.utils import _pytree as pytree
+
+from edgekit.artifact import Arrays
+from edgekit.capture import factory
+from edgekit.capture.shapes import Input
+from edgekit.errors import EdgekitError
+
+BATCH = "batch"
+EXAMPLE_BATCH = 2  # torch.export takes sizes 0 and 1 for constants
+OPSET = 20
+# Position of the argument that says "training", for the operations that have one.
+TRAINING_ARGUMENT = {
+    "aten.dropout.default": 2,
+    "aten.feature_dropout.default": 2,
+    "aten.alpha_dropout.default": 2,
+    "aten.batch_norm.default": 5,
+    "aten.native_batch_norm.default": 5,
+    "aten.native_dropout.default": 2,
+}
+FIRST_LINES = 3  # of torch's message
+
+
+def parameters(module: nn.Module) -> tuple[list[str], int]:
+    """The names of forward's inputs in order, and how many of them have no default; no names where it takes `*args`."""
+    if isinstance(module, torch.jit.ScriptModule):
+        arguments = getattr(module.forward, "schema").arguments[1:]  # noqa: B009 - torch does not declare it
+        return [a.name for a in arguments], sum(not a.has_default_value() for a in arguments)
+    kinds = inspect.signature(module.forward).parameters.values()
+    named = [p for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if any(p.kind == p.VAR_POSITIONAL for p in kinds) and not named:
+        return [], 0
+    return [p.name for p in named], sum(p.default is p.empty for p in named)
+
+
+def export(module: nn.Module, inputs: Sequence[Input], model: str) -> tuple[ExportedProgram, tuple[str, ...]]:
+    """`module` as a program with a symbolic batch where it allows one, and notes."""
+    try:
+        with quiet():
+            return _export(module, inputs, batch=EXAMPLE_BATCH), ()
+    except Exception as refused:
+        first = refused
+    _run_once(module, inputs, model)
+    try:
+        with quiet():
+            program = _export(module, inputs, batch=1)
+    except Exception as broken:
+        raise not_exportable(model, broken) from broken
+    return program, (f"the batch is fixed at 1: the model does not export with any batch ({_why(first)})",)
+
+
+def _export(module: nn.Module, inputs: Sequence[Input], batch: int) -> ExportedProgram:
+    size = Dim(BATCH) if batch > 1 else None
+    with torch.no_grad():
+        return torch.export.export(
+            module,
+            examples(inputs, batch),
+            # Nested once more where forward takes `*inputs`: torch.export names those by one tuple.
+            dynamic_shapes=None if size is None else _dynamic(module, [{0: size}] * len(inputs)),
+            strict=False,
+        )
+
+
+def _dynamic(module: nn.Module, dims: list[dict[int, Any]]) -> tuple[Any, ...]:
+    return tuple(dims) if parameters(module)[0] else (tuple(dims),)
+
+
+def examples(inputs: Sequence[Input], batch: int) -> tuple[torch.Tensor, ...]:
+    """Contiguous tensors: noise for floats, and zeros for integers, which are an index into any table."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(_example((batch, *i.shape), getattr(torch, i.dtype), generator) for i in inputs)
+
+
+def _example(shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
+    if dtype.is_floating_point:
+        return torch.rand(shape, dtype=dtype, generator=generator)
+    return torch.zeros(shape, dtype=dtype)
+
+
+def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> None:
+    """Run the module as it is: an export that failed because the model cannot take these inputs is the user's to mend.
+
+    A dataclass among its outputs is made known to torch.export, which the next export then can flatten.
+    """
+    try:
+        with quiet(), torch.inference_mode():
+            out = module(*examples(inputs, 1))
+    except Exception as broken:
+        fed = ", ".join(f"{i.name} 1x{'x'.join(map(str, i.shape))} {i.dtype}" for i in inputs)
+        raise EdgekitError(
+            "EK204",
+            f"'{model}' cannot run on the inputs given",
+            f"fed {fed}: {type(broken).__name__}: {factory.first_line(broken)}{factory.at_line(broken)}",
+            "give the shapes that it was trained with (--input NAME=1x3x224x224), or samples of the right type and "
+            "layout (integers stay integers only from 16 bits up)",
+        ) from broken
+    for leaf in pytree.tree_leaves(out):
+        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            torch.export.register_dataclass(type(leaf))
+
+
+def not_exportable(model: str, broken: BaseException) -> EdgekitError:
+    return EdgekitError(
+        "EK203",
+        f"torch cannot export '{model}'",
+        f"{_why(broken)}{_line_of(broken)}",
+        "make that line traceable (no Python branch on a tensor's value, no NumPy or .item() in forward), "
+        "or export the model to ONNX yourself and give that file",
+    )
+
+
+def _why(broken: BaseException) -> str:
+    lines = [line.strip() for line in str(broken).splitlines() if line.strip()]
+    return f"{type(broken).__name__}: {' '.join(lines[:FIRST_LINES])[:400]}"
+
+
+def _line_of(broken: BaseException) -> str:
+    """The innermost line of the user's among the tracebacks and torch's own account of where it was."""
+    cause: BaseException | None = broken
+    while cause is not None:
+        if found := factory.at_line(cause):
+            return found
+        cause = cause.__cause__ or cause.__context__
+    told = re.findall(r'File "([^"]+)", line (\d+), in (\w+)', str(broken))
+    mine = [(Path(file).name, line, name) for file, line, name in told if factory.is_users(file)]
+    return " ({}:{}, in {})".format(*mine[-1]) if mine else ""
+
+
+def traceable(module: nn.Module, inputs: Sequence[Input], model: str) -> nn.Module:
+    """The module as torch.export takes it: TorchScript is turned into a module of plain torch operations first."""
+    if not isinstance(module, torch.jit.ScriptModule):
+        return module
+    try:
+        with quiet():
+            converted: nn.Module = TS2EPConverter(module, examples(inputs, EXAMPLE_BATCH)).convert().module()
+    except Exception as broken:
+        _run_once(module, inputs, model)
+        raise not_exportable(model, broken) from broken
+    return converted
+
+
+def check_inference(program: ExportedProgram, model: str) -> None:
+    """No dropout and no batch statistics: a program traced in training mode cannot be turned into one for inference."""
+    for node in program.graph.nodes:
+        trains = TRAINING_ARGUMENT.get(str(node.target))
+        if trains is not None and len(node.args) > trains and node.args[trains] is True:
+            raise EdgekitError(
+                "EK205",
+                f"'{model}' was saved in training mode",
+                f"its '{node.name}' ({node.target}) trains: it would drop or normalize by the batch at run time",
+                "call model.eval() before exporting or tracing it",
+            )
+
+
+def to_graph(program: ExportedProgram, inputs: Sequence[Input], model: str) -> ir.Model:
+    """The program as an ONNX graph: inputs under the model's names, the batch called 'batch', outputs named."""
+    try:
+        with quiet():
+            exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=OPSET)
+    except Exception as broken:
+        raise not_exportable(model, broken) from broken
+    assert exported is not None
+    graph: ir.Model = exported.model
+    _name_batch(graph.graph)
+    _rename(graph.graph, graph.graph.inputs, [i.name for i in inputs])
+    _rename(graph.graph, graph.graph.outputs, output_names(program))
+    return graph
+
+
+def output_names(program: ExportedProgram) -> list[str]:
+    """'output' for the only one; else the keys and fields that lead to it ('boxes_0'), 'output_0' in a tuple."""
+    specs = program.graph_signature.output_specs
+    kept = [isinstance(spec.arg, TensorArgument) for spec in specs if spec.kind.name == "USER_OUTPUT"]
+    spec = program.call_spec.out_spec
+    assert spec is not None
+    paths, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(range(spec.num_leaves), spec))
+    names = ["_".join(str(_step(key)) for key in path) for path, _ in paths]
+    named = [name if not name[:1].isdigit() else f"output_{name}" for name in names]
+    return [name or "output" for name, tensor in zip(named, kept, strict=True) if tensor]
+
+
+def _step(key: Any) -> object:
+    match key:
+        case pytree.SequenceKey():
+            return key.idx
+        case pytree.MappingKey():
+            return key.key
+        case _:
+            return key.name
+
+
+def _name_batch(graph: ir.Graph) -> None:
+    """The symbol of the inputs' first axis, everywhere it stands, becomes 'batch'."""
+    symbols = {
+        str(v.shape[0]) for v in graph.inputs if v.shape is not None and v.shape.rank() and not v.shape.is_static(0)
+    }
+    if not symbols:
+        return
+    word = re.compile(rf"\b({'|'.join(map(re.escape, symbols))})\b")
+    values = {*graph.inputs, *(out for node in graph.all_nodes() for out in node.outputs)}
+    for value in values:
+        if value.shape is not None and not value.shape.is_static():
+            value.shape = ir.Shape([d if isinstance(d, int) else word.sub(BATCH, str(d)) for d in value.shape])
+
+
+def _rename(graph: ir.Graph, values: Sequence[ir.Value], names: Sequence[str]) -> None:
+    """Give `values` these names, each made unique where another value has it already."""
+    named = {v for node in graph.all_nodes() for v in node.outputs} | {*graph.inputs, *graph.initializers.values()}
+    taken = {v.name for v in named if v not in set(values)}
+    for value, name in zip(values, names, strict=True):
+        unique, count = name, 0
+        while unique in taken:
+            unique, count = f"{name}_{count}", count + 1
+        value.name = unique
+        taken.add(unique)
+
+
+def reference_of(module: nn.Module, inputs: Sequence[Input], names: Sequence[str]) -> Callable[[Arrays], Arrays]:
+    """The module itself as a function of arrays: by input name in, by output name out."""
+
+    def run(arrays: Arrays) -> Arrays:
+        fed = [torch.from_numpy(np.ascontiguousarray(arrays[i.name]).astype(i.dtype, copy=False)) for i in inputs]
+        with torch.inference_mode():
+            leaves = pytree.tree_leaves(module(*fed))
+        tensors = [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        return dict(zip(names, tensors, strict=True))
+
+    return run
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that torch prints, warns or logs meanwhile reaches the user: what matters of it is an error or a note."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
