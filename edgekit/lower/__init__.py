@@ -1,0 +1,1 @@
+"""From the one quantized graph to files: `onnx.py` writes the QDQ ONNX file, `tflite/` the TFLite flatbuffer."""

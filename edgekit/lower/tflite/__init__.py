@@ -1,0 +1,130 @@
+"""From the graph to a TFLite file.
+
+The file is written directly, by the schema classes of LiteRT: no TensorFlow, no intermediate converter, and the
+integers of the quantized graph are stored as they are. What we gave up is TensorFlow's op fusion: the graph must come
+in simplified. What would change our mind is a converter that takes quantized parameters as given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgekit.artifact import TensorSpec
+from edgekit.lower.tflite import (
+    activation,
+    convolution,
+    elementwise,
+    flatbuffer,
+    layout,
+    matrix,
+    pooling,
+    refuse,
+    shape,
+)
+from edgekit.lower.tflite.draft import Draft
+from edgekit.lower.tflite.ops import Node, Op, Program, Tensor, Value, plain
+from edgekit.lower.tflite.read import read
+from edgekit.lower.tflite.rules import obey
+
+
+@dataclass(frozen=True, kw_only=True)
+class TFLiteFile:
+    """transposes: how many TRANSPOSE ops the layout could not avoid."""
+
+    data: bytes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    transposes: int
+
+
+def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[str, str]) -> TFLiteFile:
+    """graph: float, or QDQ; nhwc: take and give rank-4 tensors channels last; io_int8: integers where quantized."""
+    program = obey(read(graph, io_int8=io_int8))
+    program = layout.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
+    draft = lowered(program, layout.choose(program, nhwc=nhwc))
+    inputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.inputs]
+    outputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.outputs]
+    ops = used(draft.ops, [tensor for _, tensor in outputs])
+    return TFLiteFile(
+        data=flatbuffer.to_bytes(ops, inputs, outputs, metadata),
+        inputs=tuple(spec(name, value, nhwc) for name, value in program.inputs),
+        outputs=tuple(spec(name, value, nhwc) for name, value in program.outputs),
+        transposes=sum(op.code == "TRANSPOSE" for op in ops),
+    )
+
+
+def lowered(program: Program, orders: layout.Layout) -> Draft:
+    draft = Draft(orders)
+    for _, value in program.inputs:
+        draft.output(value)
+    for node in program.nodes:
+        draft.node = node
+        lowering = LOWERINGS.get(node.op)
+        if lowering is None:
+            raise refuse.no_form(
+                node, f"edgekit knows no TFLite form of {node.op}", "use --format onnx, or replace the op in the model"
+            )
+        lowering(draft, node)
+    return draft
+
+
+def used(ops: Sequence[Op], outputs: Sequence[Tensor]) -> list[Op]:
+    """The ops that the outputs need."""
+    needed: set[Tensor | None] = set(outputs)
+    kept: list[Op] = []
+    for op in reversed(ops):
+        if needed.intersection(op.outputs):
+            needed.update(op.inputs)
+            kept.append(op)
+    return kept[::-1]
+
+
+def spec(name: str, value: Value, nhwc: bool) -> TensorSpec:
+    order = layout.border(value, nhwc)
+    return TensorSpec(
+        name=name,
+        dtype=value.dtype.name,
+        shape=tuple(value.shape[axis] for axis in order),
+        axes=None if order == plain(value.rank) else order,
+        qparams=value.qparams,
+    )
+
+
+LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
+    **dict.fromkeys(activation.UNARY, activation.unary),
+    **dict.fromkeys(elementwise.ARITHMETIC, elementwise.arithmetic),
+    **dict.fromkeys(elementwise.PLAIN_BINARY, elementwise.binary),
+    **dict.fromkeys(elementwise.EXTREMES, elementwise.extremes),
+    **dict.fromkeys(pooling.REDUCERS, pooling.reduction),
+    "AveragePool": pooling.average_pool,
+    "Cast": shape.cast,
+    "Clip": activation.clip,
+    "Concat": shape.concat,
+    "Conv": convolution.convolution,
+    "ConvTranspose": convolution.transposed_convolution,
+    "DepthToSpace": shape.depth_to_space,
+    "Expand": shape.expand,
+    "Gather": shape.gather,
+    "Gelu": activation.gelu,
+    "Gemm": matrix.gemm,
+    "GlobalAveragePool": pooling.global_average_pool,
+    "GlobalMaxPool": pooling.global_max_pool,
+    "HardSigmoid": activation.hard_sigmoid,
+    "Identity": shape.identity,
+    "LeakyRelu": activation.leaky_relu,
+    "MatMul": matrix.matmul,
+    "MaxPool": pooling.max_pool,
+    "PRelu": activation.prelu,
+    "Pad": shape.pad,
+    "Pow": elementwise.power,
+    "Reshape": shape.reshape,
+    "Slice": shape.slice_,
+    "Softmax": activation.softmax,
+    "SpaceToDepth": shape.space_to_depth,
+    "Split": shape.split,
+    "Tile": shape.tile,
+    "Transpose": shape.transpose,
+}

@@ -1,0 +1,142 @@
+"""Ops on one tensor, element by element, and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit import affine
+from edgekit.affine import QParams
+from edgekit.lower.tflite import refuse
+from edgekit.lower.tflite.draft import Draft
+from edgekit.lower.tflite.ops import Node, Tensor
+
+UNARY: Mapping[str, tuple[str, Callable[[], Any] | None]] = {
+    "Relu": ("RELU", None),
+    "Sigmoid": ("LOGISTIC", None),
+    "Tanh": ("TANH", None),
+    "Elu": ("ELU", None),
+    "HardSwish": ("HARD_SWISH", schema.HardSwishOptionsT),
+    "Exp": ("EXP", schema.ExpOptionsT),
+    "Log": ("LOG", None),
+    "Sqrt": ("SQRT", None),
+    "Neg": ("NEG", schema.NegOptionsT),
+    "Abs": ("ABS", schema.AbsOptionsT),
+    "Floor": ("FLOOR", None),
+    "Not": ("LOGICAL_NOT", schema.LogicalNotOptionsT),
+    "Quantize": ("QUANTIZE", schema.QuantizeOptionsT),
+    "Requantize": ("QUANTIZE", schema.QuantizeOptionsT),
+    "Dequantize": ("DEQUANTIZE", schema.DequantizeOptionsT),
+}
+
+
+def unary(draft: Draft, node: Node) -> None:
+    code, make = UNARY[node.op]
+    if float(node.attributes.get("alpha", 1.0)) != 1.0:
+        raise refuse.no_form(node, f"{code} has alpha 1, this one {node.attributes['alpha']}", "use alpha=1")
+    draft.emit(code, (draft.input(node, 0),), draft.output(node.output), make() if make else None)
+
+
+def leaky_relu(draft: Draft, node: Node) -> None:
+    options = schema.LeakyReluOptionsT(alpha=float(node.attributes.get("alpha", 0.01)))
+    draft.emit("LEAKY_RELU", (draft.input(node, 0),), draft.output(node.output), options)
+
+
+def prelu(draft: Draft, node: Node) -> None:
+    order = draft.layout.stored[node.output]
+    slope = draft.broadcastable(node.input(1), order)
+    assert slope.data is not None or slope.shape[0] == 1
+    if slope.data is not None:  # the kernel broadcasts over the batch itself and wants no axis for it
+        slope = draft.constant(slope.data[0], slope.name, slope.qparams)
+    draft.emit("PRELU", (draft.input(node, 0), slope), draft.output(node.output))
+
+
+def gelu(draft: Draft, node: Node) -> None:
+    approximate = node.attributes.get("approximate", "none") == "tanh"
+    draft.emit("GELU", (draft.input(node, 0),), draft.output(node.output), schema.GeluOptionsT(approximate=approximate))
+
+
+def softmax(draft: Draft, node: Node) -> None:
+    """The layout put the axis last."""
+    draft.emit("SOFTMAX", (draft.input(node, 0),), draft.output(node.output), schema.SoftmaxOptionsT(beta=1.0))
+
+
+def clip(draft: Draft, node: Node) -> None:
+    """Bounds that are an op of their own, or MAXIMUM and MINIMUM."""
+    low, high = _bound(node, 1, -np.inf), _bound(node, 2, np.inf)
+    x, result = draft.input(node, 0), draft.output(node.output)
+    match low, high:
+        case 0.0, np.inf:
+            draft.emit("RELU", (x,), result)
+        case 0.0, 6.0:
+            draft.emit("RELU6", (x,), result)
+        case -1.0, 1.0:
+            draft.emit("RELU_N1_TO_1", (x,), result)
+        case _:
+            clipped(draft, x, low, high, result)
+
+
+def clipped(draft: Draft, x: Tensor, low: float, high: float, result: Tensor) -> None:
+    bounds = [("MAXIMUM", low)] * (low > -np.inf) + [("MINIMUM", high)] * (high < np.inf)
+    if not bounds:
+        draft.reshape(x, result.shape, result)
+    for index, (code, bound) in enumerate(bounds):
+        made = result if index == len(bounds) - 1 else draft.temporary(result, "raised")
+        limit = scalar(draft, bound, x.qparams)
+        draft.emit(code, (x, limit), made, schema.MaximumMinimumOptionsT())
+        x = made
+
+
+def hard_sigmoid(draft: Draft, node: Node) -> None:
+    """clip(alpha * x + beta, 0, 1); in INT8 one 1x1 depthwise convolution whose output saturates at 0 and 1.
+
+    The output's integers must end at 0 and not pass 1 for that: scale 1/255 and zero point -128, or finer.
+    """
+    alpha, beta = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
+    x, result = draft.input(node, 0), draft.output(node.output)
+    if result.qparams is None:
+        scaled, shifted = draft.temporary(result, "scaled"), draft.temporary(result, "shifted")
+        draft.emit("MUL", (x, scalar(draft, alpha, None)), scaled, schema.MulOptionsT())
+        draft.emit("ADD", (scaled, scalar(draft, beta, None)), shifted, schema.AddOptionsT())
+        clipped(draft, shifted, 0.0, 1.0, result)
+        return
+    low, high = result.qparams.real_range
+    raw = result if low == 0.0 and high <= 1.0 + 1e-6 else draft.temporary(result, "unclipped")
+    scale_channels(draft, x, alpha, beta, raw)
+    if raw is not result:
+        clipped(draft, raw, 0.0, 1.0, result)
+
+
+def scale_channels(draft: Draft, x: Tensor, factor: float, offset: float, result: Tensor) -> None:
+    """factor * x + offset in INT8, as a 1x1 depthwise convolution."""
+    assert x.qparams is not None
+    channels = x.shape[-1]
+    rows = x.shape if len(x.shape) == 4 else (1, 1, int(np.prod(x.shape[:-1])), channels)
+    image = x if x.shape == rows else draft.reshape(x, rows)
+    made = result if result.shape == rows else draft.temporary(result, "image", rows)
+    weight = affine.symmetric(np.full(channels, abs(factor), np.float32), axis=3)
+    scale = (x.qparams.scale * weight.scale).astype(np.float32)
+    stored = affine.quantize(np.full((1, 1, 1, channels), factor), weight)
+    added = np.rint(np.full(channels, offset) / scale.astype(np.float64)).astype(np.int32)
+    kernel = draft.constant(stored, f"{result.name}_factor", weight)
+    bias = draft.constant(added, f"{result.name}_offset", QParams(scale, 0, np.dtype(np.int32), 0))
+    options = schema.DepthwiseConv2DOptionsT(
+        padding=schema.Padding.VALID, strideH=1, strideW=1, depthMultiplier=1, dilationHFactor=1, dilationWFactor=1
+    )
+    draft.emit("DEPTHWISE_CONV_2D", (image, kernel, bias), made, options)
+    if made is not result:
+        draft.reshape(made, result.shape, result)
+
+
+def scalar(draft: Draft, number: float, qparams: QParams | None) -> Tensor:
+    """A constant of one element, in INT8 rounded to these parameters."""
+    real = np.asarray(number, np.float32)
+    return draft.constant(real if qparams is None else affine.quantize(real, qparams), "constant", qparams)
+
+
+def _bound(node: Node, index: int, missing: float) -> float:
+    given = node.constant(index)
+    return missing if given is None else float(given.reshape(()))

@@ -1,0 +1,61 @@
+"""What ops on images share: signals as images of height 1, zeros around an image, a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.lower.tflite.draft import Draft
+from edgekit.lower.tflite.ops import Node, Tensor
+from edgekit.lower.tflite.windows import Window
+
+Pads = Sequence[tuple[int, int]]
+
+
+def as_image(draft: Draft, x: Tensor) -> Tensor:
+    """x: NHWC as it is, NLC as N1LC."""
+    return x if len(x.shape) == 4 else draft.reshape(x, (x.shape[0], 1, *x.shape[1:]))
+
+
+def result_image(draft: Draft, node: Node) -> Tensor:
+    """Where an image op writes: the output, or its image form where the output is a signal."""
+    output = draft.output(node.output)
+    if len(output.shape) == 4:
+        return output
+    batch, length, channels = output.shape
+    return draft.temporary(output, "image", (batch, 1, length, channels))
+
+
+def store_image(draft: Draft, node: Node, result: Tensor) -> None:
+    output = draft.output(node.output)
+    if result is not output:
+        draft.reshape(result, output.shape, output)
+
+
+def padded(draft: Draft, x: Tensor, window: Window) -> Tensor:
+    """x with zeros around it, where the window's padding is not a word of TFLite."""
+    return pad(draft, x, window.pads) if any(map(any, window.pads)) else x
+
+
+def pad(draft: Draft, x: Tensor, pads: Pads, value: float | None = None) -> Tensor:
+    """x with zeros around it (in INT8 the zero point), or with `value` (in INT8 an integer)."""
+    result = draft.temporary(x, "padded", [n + low + high for n, (low, high) in zip(x.shape, pads, strict=True)])
+    pad_into(draft, x, pads, result, value)
+    return result
+
+
+def pad_into(draft: Draft, x: Tensor, pads: Pads, result: Tensor, value: float | None = None) -> None:
+    amounts = draft.constant(np.asarray(pads, np.int32), "pads")
+    if value is None:
+        draft.emit("PAD", (x, amounts), result, schema.PadOptionsT())
+        return
+    filler = draft.constant(np.asarray(value, x.dtype), "pad_value", x.qparams)
+    draft.emit("PADV2", (x, amounts, filler), result, schema.PadV2OptionsT())
+
+
+def crop(draft: Draft, x: Tensor, begin: Sequence[int], end: Sequence[int], result: Tensor) -> None:
+    steps = draft.numbers([1] * len(begin), "strides")
+    borders = draft.numbers(begin, "begin"), draft.numbers(end, "end")
+    draft.emit("STRIDED_SLICE", (x, *borders, steps), result, schema.StridedSliceOptionsT())

@@ -1,0 +1,269 @@
+"""Choose the stored order of axes of every value: which axis of the model stands where in the file.
+
+TFLite's image ops want channels last. Everything else can follow: an elementwise op takes the order of its operands, a
+Transpose renames axes and moves nothing, a Reshape carries the order where whole groups of axes are merged or split.
+This file decides; `draft.py` moves data where a node takes a value in another order than the one it is stored in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edgekit.lower.tflite.ops import Node, Order, Program, Value, image, moves_data, plain, stored_shape
+
+Orders = Mapping[Value, Order]
+Placement = tuple[tuple[Order, ...], tuple[Order, ...]]  # the order each input is taken in, and each output stored in
+
+
+@dataclass(frozen=True)
+class Layout:
+    """stored: the order of every computed value; taken: per node, the order it wants each input in."""
+
+    stored: Mapping[Value, Order]
+    taken: Mapping[Node, tuple[Order, ...]]
+
+
+def choose(program: Program, *, nhwc: bool) -> Layout:
+    """nhwc: rank-4 inputs of the file are channels last."""
+    stored: dict[Value, Order] = {value: border(value, nhwc) for _, value in program.inputs}
+    taken: dict[Node, tuple[Order, ...]] = {}
+    for node in program.nodes:
+        taken[node], gives = RULES.get(node.op, _plain)(node, stored)
+        stored.update(zip(node.outputs, gives, strict=True))
+    return Layout(stored, taken)
+
+
+def border(value: Value, nhwc: bool) -> Order:
+    """The order of a graph input or output."""
+    return image(4) if nhwc and value.rank == 4 else plain(value.rank)
+
+
+# -- rules: node and orders so far -> what it takes and gives ---------------------------------------------------------
+
+
+def _plain(node: Node, _: Orders) -> Placement:
+    return _takes(node, [plain(_rank(v)) for v in node.inputs]), tuple(plain(v.rank) for v in node.outputs)
+
+
+def _image(node: Node, _: Orders) -> Placement:
+    takes = [image(node.input(0).rank), *(plain(_rank(v)) for v in node.inputs[1:])]
+    return _takes(node, takes), tuple(image(v.rank) for v in node.outputs)
+
+
+def _same(node: Node, stored: Orders) -> Placement:
+    """One operand that matters, all outputs like it."""
+    order = _order(node.input(0), stored)
+    takes = [order, *(plain(_rank(v)) for v in node.inputs[1:])]
+    return _takes(node, takes), tuple(order for _ in node.outputs)
+
+
+def _elementwise(node: Node, stored: Orders) -> Placement:
+    """The order of the largest operand; operands of lower rank are taken plain and widened by the lowering."""
+    rank = node.output.rank
+    order = _shared([v for v in node.inputs if v is not None], rank, stored)
+    takes = [order if _rank(v) == rank else plain(_rank(v)) for v in node.inputs]
+    return _takes(node, takes), (order,) * len(node.outputs)
+
+
+def _transpose(node: Node, stored: Orders) -> Placement:
+    order = _order(node.input(0), stored)
+    permutation = node.ints("perm", range(node.input(0).rank)[::-1])
+    return (order,), (tuple(permutation.index(axis) for axis in order),)
+
+
+def _reshape(node: Node, stored: Orders) -> Placement:
+    take, give = carry(node.input(0).shape, node.output.shape, _order(node.input(0), stored))
+    return _takes(node, [take, (0,)]), (give,)
+
+
+def _softmax(node: Node, stored: Orders) -> Placement:
+    order = _order(node.input(0), stored)
+    axis = node.attributes.get("axis", -1) % node.input(0).rank
+    if order[-1] != axis:
+        order = (*(a for a in order if a != axis), axis)
+    return (order,), (order,)
+
+
+def _reduce(node: Node, stored: Orders) -> Placement:
+    order = _order(node.input(0), stored)
+    takes = _takes(node, [order, *(plain(_rank(v)) for v in node.inputs[1:])])
+    if node.attributes.get("keepdims", 1):
+        return takes, (order,)
+    return takes, (_without(order, set(reduced_axes(node))),)
+
+
+def _matmul(node: Node, stored: Orders) -> Placement:
+    """Constant weights: only the last axis must stand last. Two computed operands: plain."""
+    first = _order(node.input(0), stored)
+    if node.constant(1) is None or first[-1] != len(first) - 1 or node.input(1).rank != 2:
+        return _plain(node, stored)
+    return _takes(node, [first, *(plain(_rank(v)) for v in node.inputs[1:])]), (first,)
+
+
+def _gather(node: Node, stored: Orders) -> Placement:
+    order = _order(node.input(0), stored)
+    indices, axis = node.input(1), node.attributes.get("axis", 0) % node.input(0).rank
+    if indices.rank > 1:
+        return _plain(node, stored)
+    gives = order if indices.rank == 1 else _without(order, {axis})
+    return (order, plain(indices.rank)), (gives,)
+
+
+RULES: Mapping[str, Callable[[Node, Orders], Placement]] = {
+    **dict.fromkeys(
+        "Conv ConvTranspose MaxPool AveragePool GlobalAveragePool GlobalMaxPool Resize DepthToSpace SpaceToDepth "
+        "BatchNormalization".split(),
+        _image,
+    ),
+    **dict.fromkeys(
+        "Add Sub Mul Div Pow Min Max Concat Where Equal Less Greater LessOrEqual GreaterOrEqual PRelu And Or".split(),
+        _elementwise,
+    ),
+    **dict.fromkeys(
+        "Quantize Dequantize Requantize Relu Clip LeakyRelu HardSwish HardSigmoid Sigmoid Tanh Gelu Elu Exp Log Sqrt "
+        "Reciprocal Neg Abs Floor Pad Slice Split Cast Not Tile".split(),
+        _same,
+    ),
+    **dict.fromkeys("ReduceMean ReduceMax ReduceMin ReduceSum".split(), _reduce),
+    "Transpose": _transpose,
+    "Reshape": _reshape,
+    "Softmax": _softmax,
+    "MatMul": _matmul,
+    "Gather": _gather,
+}
+
+
+def _takes(node: Node, orders: Sequence[Order]) -> tuple[Order, ...]:
+    return tuple(orders[: len(node.inputs)])
+
+
+def _rank(value: Value | None) -> int:
+    return 0 if value is None else value.rank
+
+
+def _order(value: Value, stored: Orders) -> Order:
+    return stored.get(value, plain(value.rank))
+
+
+def _shared(values: Sequence[Value], rank: int, stored: Orders) -> Order:
+    """The order of the largest operand; among equals one that is not plain, since that came from an image op."""
+    computed = [v for v in values if v.data is None and v.rank == rank]
+    if not computed:
+        return plain(rank)
+    return _order(max(computed, key=lambda v: (v.size, _order(v, stored) != plain(rank))), stored)
+
+
+def _without(order: Order, axes: set[int]) -> Order:
+    kept = [axis for axis in order if axis not in axes]
+    return tuple(sorted(kept).index(axis) for axis in kept)
+
+
+def reduced_axes(node: Node) -> tuple[int, ...]:
+    """The model's axes that a Reduce op reduces."""
+    rank = node.input(0).rank
+    axes = node.constant(1)
+    chosen = node.ints("axes", range(rank)) if axes is None or axes.size == 0 else tuple(int(a) for a in axes)
+    return tuple(sorted(axis % rank for axis in chosen))
+
+
+# -- reshapes ---------------------------------------------------------------------------------------------------------
+
+
+def carry(before: Sequence[int], after: Sequence[int], order: Order) -> tuple[Order, Order]:
+    """The order in which a Reshape must take its input, and the order that its result then has.
+
+    Axes fall into groups that the reshape merges or splits as a whole: (N, C, H, W) -> (N, C, H*W) has the groups
+    N | C | H W. Groups may stand in any order, within a group axes must be in the model's order.
+    """
+    groups = _groups(before, after)
+    # A group stands where its first axis that is not of size 1 stands: axes of size 1 are nowhere in memory.
+    places: list[float] = []
+    for axes, _ in groups:
+        wide = [axis for axis in axes if before[axis] != 1] or axes
+        places.append(min((order.index(a) for a in wide), default=(places[-1] if places else -1) + 0.1))
+    sequence = sorted(range(len(groups)), key=lambda index: places[index])
+    take = tuple(axis for index in sequence for axis in groups[index][0])
+    give = tuple(axis for index in sequence for axis in groups[index][1])
+    same = not moves_data(stored_shape(before, order), tuple(order.index(axis) for axis in take))
+    return (order if same else take), give
+
+
+def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """The finest matching of axes before and after with equal products."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) or j < len(after):
+        left, right = [], []
+        product_left = product_right = 1
+        if i < len(before):
+            left.append(i)
+            product_left, i = before[i], i + 1
+        if j < len(after):
+            right.append(j)
+            product_right, j = after[j], j + 1
+        while product_left != product_right:
+            if product_left < product_right:
+                left.append(i)
+                product_left, i = product_left * before[i], i + 1
+            else:
+                right.append(j)
+                product_right, j = product_right * after[j], j + 1
+        groups.append((left, right))
+    return groups
+
+
+# -- flattened images into fully connected layers ---------------------------------------------------------------------
+
+
+def absorb_flattens(program: Program, layout: Layout) -> Program:
+    """Permute fully connected weights where their input is a flattened image, so that nothing moves at run time.
+
+    (N, C, H, W) -> (N, C*H*W) -> Gemm becomes a Transpose to the stored order, which moves nothing, the same Reshape,
+    and a Gemm whose weight columns are permuted alike.
+    """
+    users, outputs = program.users(), {value for _, value in program.outputs}
+    nodes: list[Node] = []
+    changed: dict[Node, Node] = {}
+    for node in program.nodes:
+        order = layout.stored.get(node.input(0)) if node.op == "Reshape" else None
+        gemms = users.get(node.output, []) if order is not None else []
+        if order is None or node.output in outputs or not _flattens(node, order) or not _permutable(node, gemms):
+            nodes.append(changed.get(node, node))
+            continue
+        source = node.input(0)
+        moved = replace(source, name=f"{source.name}_channels_last", shape=stored_shape(source.shape, order))
+        nodes.append(Node(op="Transpose", inputs=(source,), outputs=(moved,), attributes={"perm": order}))
+        nodes.append(replace(node, inputs=(moved, *node.inputs[1:])))
+        columns = np.arange(source.size).reshape(source.shape).transpose(order).reshape(-1)
+        for gemm in gemms:
+            changed[gemm] = _with_columns(changed.get(gemm, gemm), columns)
+    return replace(program, nodes=tuple(nodes))
+
+
+def _flattens(node: Node, order: Order) -> bool:
+    before, after = node.input(0).shape, node.output.shape
+    flat = len(after) == 2 and before[0] == after[0] == 1
+    return flat and moves_data(before, order)
+
+
+def _permutable(node: Node, gemms: Sequence[Node]) -> bool:
+    return bool(gemms) and all(
+        gemm.op in ("Gemm", "MatMul") and gemm.input(0) is node.output and _constant_matrix(gemm) for gemm in gemms
+    )
+
+
+def _constant_matrix(gemm: Node) -> bool:
+    weight = gemm.input(1)
+    return weight.data is not None and weight.rank == 2 and not gemm.attributes.get("transA", 0)
+
+
+def _with_columns(gemm: Node, columns: np.ndarray[Any, Any]) -> Node:
+    weight = gemm.input(1)
+    assert weight.data is not None
+    axis = 1 if gemm.op == "Gemm" and gemm.attributes.get("transB", 0) else 0
+    permuted = replace(weight, data=np.take(weight.data, columns, axis=axis))
+    return replace(gemm, inputs=(gemm.input(0), permuted, *gemm.inputs[2:]))

@@ -1,0 +1,55 @@
+"""Matrix products: FULLY_CONNECTED for constant weights, BATCH_MATMUL for two computed operands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.lower.tflite import refuse
+from edgekit.lower.tflite.convolution import along, bias
+from edgekit.lower.tflite.draft import FUSED, Draft
+from edgekit.lower.tflite.ops import Node, Tensor
+
+
+def gemm(draft: Draft, node: Node) -> None:
+    """x (N, I), weights (O, I) with transB, else (I, O)."""
+    attributes = node.attributes
+    factors = float(attributes.get("alpha", 1.0)), float(attributes.get("beta", 1.0))
+    if attributes.get("transA", 0) or factors != (1.0, 1.0):
+        raise refuse.no_form(node, "transA, alpha and beta must be folded first", "simplify the graph first")
+    added = node.constant(2)
+    if node.constant(1) is None or (
+        node.optional(2) is not None and (added is None or added.size not in (1, _columns(node)))
+    ):
+        raise refuse.no_form(node, "its weights or bias are computed at run time", "write it as MatMul and Add")
+    _fully_connected(draft, node, transposed=bool(attributes.get("transB", 0)))
+
+
+def matmul(draft: Draft, node: Node) -> None:
+    weight = node.input(1)
+    if weight.data is not None and weight.rank == 2 and node.input(0).rank > 1:
+        _fully_connected(draft, node, transposed=False)
+        return
+    x, y = draft.input(node, 0), draft.input(node, 1)
+    result = draft.output(node.output)
+    raw = result if node.activation == "NONE" else draft.temporary(result, "raw")
+    draft.emit("BATCH_MATMUL", (x, y), raw, schema.BatchMatMulOptionsT())
+    if raw is not result:
+        draft.emit(node.activation, (raw,), result)
+
+
+def _fully_connected(draft: Draft, node: Node, *, transposed: bool) -> None:
+    weight = node.input(1)
+    matrix = weight.real if transposed else weight.real.T
+    stored = draft.constant(matrix, weight.name, along(weight.qparams, 0))
+    x, result = draft.input(node, 0), draft.output(node.output)
+    options = schema.FullyConnectedOptionsT(keepNumDims=len(x.shape) > 2)
+    options.fusedActivationFunction = FUSED[node.activation]
+    # A MatMul has no bias: its third input, if any, is not one.
+    without = replace(node, inputs=node.inputs[:2]) if node.op == "MatMul" else node
+    draft.emit("FULLY_CONNECTED", (x, stored, bias(draft, without, matrix.shape[0])), result, options)
+
+
+def _columns(node: Node) -> int:
+    return node.output.shape[-1]

@@ -1,0 +1,13 @@
+"""What to say when TFLite has no form for something in the graph."""
+
+from __future__ import annotations
+
+from edgekit.errors import EdgekitError
+from edgekit.graph import source
+from edgekit.lower.tflite.ops import Node
+
+
+def no_form(node: Node, why: str, fix: str) -> EdgekitError:
+    """An op, or a setting of it, that TFLite cannot express."""
+    name = node.op if node.origin is None else source.describe(node.origin)
+    return EdgekitError("EK501", f"cannot lower {name} to TFLite", why, fix)

@@ -1,0 +1,65 @@
+"""Make the program obey the scales that TFLite's int8 kernels insist on, by requantizing where it does not yet.
+
+Source: LiteRT 8-bit quantization specification, restrictions per operator. A graph that edgekit quantized obeys them
+already; a graph from elsewhere may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from edgekit import affine
+from edgekit.affine import QParams
+from edgekit.lower.tflite.ops import Node, Program, Value
+
+# Ops that move or pick values: the kernel copies integers, so input and output share one scale.
+SAME_SCALE = frozenset(
+    "Reshape Transpose Slice Split MaxPool GlobalMaxPool Pad Gather Tile Expand DepthToSpace SpaceToDepth Resize "
+    "ReduceMax ReduceMin Clip".split()
+)
+# Ops that gather several operands without rescaling them.
+SHARED_SCALE = frozenset({"Concat", "Min", "Max"})
+
+FIXED_OUTPUT: Mapping[str, QParams] = {
+    "Softmax": QParams(np.asarray(1 / 256, np.float32), -128, np.dtype(np.int8)),
+    "Sigmoid": QParams(np.asarray(1 / 256, np.float32), -128, np.dtype(np.int8)),
+    "Tanh": QParams(np.asarray(1 / 128, np.float32), 0, np.dtype(np.int8)),
+}
+
+
+def obey(program: Program) -> Program:
+    nodes: list[Node] = []
+    for node in program.nodes:
+        nodes += _obedient(node) if node.int8 else [node]
+    return replace(program, nodes=tuple(nodes))
+
+
+def _obedient(node: Node) -> list[Node]:
+    """The node with Requantize nodes before or after it, where its scales break its kernel's rule."""
+    if node.op in SHARED_SCALE:
+        wanted = node.output.qparams
+        assert wanted is not None
+        before = [_requantized(v, wanted) for v in node.inputs if v is not None and v.qparams != wanted]
+        moved = {n.input(0): n.output for n in before}
+        inputs = tuple(moved.get(v, v) if v is not None else None for v in node.inputs)
+        computed = [n for n in before if n.output.data is None]
+        return [*computed, replace(node, inputs=inputs)]
+    given = node.input(0).qparams if node.op in SAME_SCALE else FIXED_OUTPUT.get(node.op)
+    if given is None or all(out.qparams == given for out in node.outputs):
+        return [node]
+    raw = tuple(replace(out, name=f"{out.name}_before_requantize", qparams=given) for out in node.outputs)
+    after = [Node(op="Requantize", inputs=(r,), outputs=(o,)) for r, o in zip(raw, node.outputs, strict=True)]
+    return [replace(node, outputs=raw), *after]
+
+
+def _requantized(value: Value, wanted: QParams) -> Node:
+    """A Requantize node; of a constant, the result is computed here."""
+    name = f"{value.name}_requantized"
+    if value.data is None:
+        return Node(op="Requantize", inputs=(value,), outputs=(replace(value, name=name, qparams=wanted),))
+    real = affine.dequantize(value.data, value.qparams) if value.qparams else value.real
+    result = replace(value, name=name, dtype=wanted.dtype, qparams=wanted, data=affine.quantize(real, wanted))
+    return Node(op="Requantize", inputs=(value,), outputs=(result,))

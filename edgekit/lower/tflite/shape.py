@@ -1,0 +1,190 @@
+"""Ops that move, pick and repeat values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit import affine
+from edgekit.lower.tflite import refuse
+from edgekit.lower.tflite.draft import Draft
+from edgekit.lower.tflite.flatbuffer import TYPES
+from edgekit.lower.tflite.images import crop, pad_into
+from edgekit.lower.tflite.ops import Array, Node, Tensor
+
+MIRRORS: Mapping[str, int] = {"reflect": schema.MirrorPadMode.REFLECT}
+
+
+def reshape(draft: Draft, node: Node) -> None:
+    x, order = draft.input(node, 0), draft.layout.stored[node.output]
+    shape = tuple(node.output.shape[axis] for axis in order)
+    draft.alias(node.output, draft.reshape(x, shape))
+
+
+def transpose(draft: Draft, node: Node) -> None:
+    """The layout renamed the axes: the same tensor."""
+    draft.alias(node.output, draft.input(node, 0))
+
+
+def identity(draft: Draft, node: Node) -> None:
+    draft.alias(node.output, draft.input(node, 0))
+
+
+def concat(draft: Draft, node: Node) -> None:
+    order = draft.layout.stored[node.output]
+    axis = order.index(int(node.attributes["axis"]) % node.output.rank)
+    parts = [draft.take(value, order) for value in node.inputs if value is not None and value.size]
+    result = draft.output(node.output)
+    draft.emit("CONCATENATION", parts, result, schema.ConcatenationOptionsT(axis=axis))
+
+
+def pad(draft: Draft, node: Node) -> None:
+    order, x, result = draft.order(node), draft.input(node, 0), draft.output(node.output)
+    pads = _pads(node)
+    if any(amount < 0 for pair in pads for amount in pair):
+        raise refuse.no_form(node, f"TFLite cannot pad by a negative amount, here {pads}", "slice instead of padding")
+    amounts = [pads[axis] for axis in order]
+    mode = node.attributes.get("mode", "constant")
+    if mode == "constant":
+        pad_into(draft, x, amounts, result, _filler(node, x))
+    elif mode in MIRRORS:
+        table = draft.constant(np.asarray(amounts, np.int32), "pads")
+        draft.emit("MIRROR_PAD", (x, table), result, schema.MirrorPadOptionsT(mode=MIRRORS[mode]))
+    elif mode == "edge" and all(low <= 1 and high <= 1 for low, high in pads):
+        # To repeat an edge once is to mirror with the edge itself included.
+        table = draft.constant(np.asarray(amounts, np.int32), "pads")
+        draft.emit("MIRROR_PAD", (x, table), result, schema.MirrorPadOptionsT(mode=schema.MirrorPadMode.SYMMETRIC))
+    else:
+        raise refuse.no_form(node, f"TFLite has no padding mode '{mode}'", "pad with zeros or by reflection")
+
+
+def _pads(node: Node) -> list[tuple[int, int]]:
+    """Low and high amount per axis of the model."""
+    rank = node.input(0).rank
+    amounts, axes = node.constant(1), node.constant(3)
+    assert amounts is not None
+    chosen = range(rank) if axes is None else [int(a) % rank for a in axes]
+    pads = [(0, 0)] * rank
+    for index, axis in enumerate(chosen):
+        pads[axis] = (int(amounts[index]), int(amounts[index + len(chosen)]))
+    return pads
+
+
+def _filler(node: Node, x: Tensor) -> float | None:
+    """The constant to pad with, as an integer in INT8; None for zero."""
+    value = node.optional(2)
+    if value is None:
+        return None
+    real = value.real
+    if value.qparams is not None:
+        real = affine.dequantize(real, value.qparams)
+    number = float(real.reshape(()))
+    if number == 0:
+        return None
+    return number if x.qparams is None else float(affine.quantize(np.asarray(number, np.float32), x.qparams))
+
+
+def slice_(draft: Draft, node: Node) -> None:
+    order, x, result = draft.order(node), draft.input(node, 0), draft.output(node.output)
+    ranges = _ranges(node)
+    stored = [ranges[axis] for axis in order]
+    options = schema.StridedSliceOptionsT()
+    ends = []
+    for position, part in enumerate(stored):
+        end = part.stop
+        if part.step < 0 and end < 0:  # past the first element: only the mask can say so
+            options.endMask |= 1 << position
+            end = 0
+        ends.append(end)
+    inputs = (
+        x,
+        draft.numbers([part.start for part in stored], "begin"),
+        draft.numbers(ends, "end"),
+        draft.numbers([part.step for part in stored], "strides"),
+    )
+    draft.emit("STRIDED_SLICE", inputs, result, options)
+
+
+def _ranges(node: Node) -> list[slice]:
+    """Per axis of the model, what is kept; start and stop within the axis."""
+    shape = node.input(0).shape
+    starts, ends, axes, steps = (node.constant(index) for index in (1, 2, 3, 4))
+    assert starts is not None and ends is not None
+    ranges = [slice(0, size, 1) for size in shape]
+    chosen = range(starts.size) if axes is None else [int(a) % len(shape) for a in axes]
+    for index, axis in enumerate(chosen):
+        step = 1 if steps is None else int(steps[index])
+        ranges[axis] = slice(*_clamped(int(starts[index]), int(ends[index]), step, shape[axis]))
+    return ranges
+
+
+def _clamped(start: int, end: int, step: int, size: int) -> tuple[int, int, int]:
+    return slice(start, end, step).indices(size)
+
+
+def split(draft: Draft, node: Node) -> None:
+    order, x = draft.order(node), draft.input(node, 0)
+    axis = order.index(int(node.attributes.get("axis", 0)) % node.input(0).rank)
+    results = [draft.output(value) for value in node.outputs]
+    if len({result.shape for result in results}) == 1:
+        options = schema.SplitOptionsT(numSplits=len(results))
+        draft.emit("SPLIT", (draft.numbers(axis, "axis"), x), results, options)
+        return
+    start = 0
+    for result in results:
+        begin = [start if i == axis else 0 for i in range(len(order))]
+        end = [b + size for b, size in zip(begin, result.shape, strict=True)]
+        crop(draft, x, begin, end, result)
+        start += result.shape[axis]
+
+
+def gather(draft: Draft, node: Node) -> None:
+    order, source = draft.order(node), node.input(0)
+    axis = int(node.attributes.get("axis", 0)) % source.rank
+    indices = node.input(1)
+    if indices.data is not None:
+        wrapped = np.where(indices.data < 0, indices.data + source.shape[axis], indices.data)
+        picked = draft.constant(wrapped.astype(np.int32), indices.name)
+    else:
+        picked = draft.input(node, 1)
+    options = schema.GatherOptionsT(axis=order.index(axis))
+    draft.emit("GATHER", (draft.input(node, 0), picked), draft.output(node.output), options)
+
+
+def expand(draft: Draft, node: Node) -> None:
+    x, result = draft.broadcastable(node.input(0), draft.layout.stored[node.output]), draft.output(node.output)
+    draft.emit("BROADCAST_TO", (x, draft.numbers(result.shape, "shape")), result, schema.BroadcastToOptionsT())
+
+
+def tile(draft: Draft, node: Node) -> None:
+    repeats, order = node.constant(1), draft.order(node)
+    if repeats is None:
+        raise refuse.no_form(node, "its repeats are computed at run time", "make them constants of the model")
+    times = draft.numbers([int(repeats[axis]) for axis in order], "repeats")
+    draft.emit("TILE", (draft.input(node, 0), times), draft.output(node.output), schema.TileOptionsT())
+
+
+def cast(draft: Draft, node: Node) -> None:
+    x, result = draft.input(node, 0), draft.output(node.output)
+    options = schema.CastOptionsT(inDataType=TYPES[x.dtype], outDataType=TYPES[result.dtype])
+    draft.emit("CAST", (x,), result, options)
+
+
+def depth_to_space(draft: Draft, node: Node) -> None:
+    """DCR is TFLite's order of channels; CRD needs them exchanged first (see `rewrite.py` for the free way)."""
+    block = int(node.attributes["blocksize"])
+    x, result = draft.input(node, 0), draft.output(node.output)
+    if node.attributes.get("mode", "DCR") == "CRD":
+        batch, height, width, channels = x.shape
+        square = block * block
+        split_channels = draft.reshape(x, (batch, height, width, channels // square, square))
+        x = draft.reshape(draft.transpose(split_channels, (0, 1, 2, 4, 3)), x.shape)
+    draft.emit("DEPTH_TO_SPACE", (x,), result, schema.DepthToSpaceOptionsT(blockSize=block))
+
+
+def space_to_depth(draft: Draft, node: Node) -> None:
+    options = schema.SpaceToDepthOptionsT(blockSize=int(node.attributes["blocksize"]))
+    draft.emit("SPACE_TO_DEPTH", (draft.input(node, 0),), draft.output(node.output), options)
