@@ -150,6 +150,18 @@ PAGES: dict[str, Page] = {
     "EK212": Page(Exit.UNSUPPORTED, "fixed batch", "The file takes only one batch size, other than 1."),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
+    "EK501": Page(
+        Exit.UNSUPPORTED,
+        "no TFLite form for an op",
+        "TFLite has no operator that computes this op, or not with these settings. The ONNX file is not affected: "
+        "`--format onnx` writes it alone. Otherwise replace the op in the model; the message names the line.",
+    ),
+    "EK502": Page(
+        Exit.UNSUPPORTED,
+        "a shape that TFLite cannot hold",
+        "A TFLite file has fixed shapes and batch 1. An axis other than the batch is open, or a value that must be a "
+        "constant is computed. Give every input a fixed shape with --input name=1x3x224x224.",
+    ),
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------
     # ---- 7xx: profile ----------------------------------------------------------------------------------------------
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
