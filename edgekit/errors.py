@@ -163,14 +163,54 @@ PAGES: dict[str, Page] = {
         "constant is computed. Give every input a fixed shape with --input name=1x3x224x224.",
     ),
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------
+    "EK601": Page(
+        Exit.USAGE,
+        "unknown metric",
+        "The metrics are top1 and top5 (labels), psnr, mse, mae and cosine (targets), and sqnr, which compares with the"
+        " float model and needs neither. Without --metric the samples choose.",
+    ),
+    "EK602": Page(
+        Exit.USAGE,
+        "the metric does not suit the samples",
+        "top1 and top5 need labels; psnr, mse, mae and cosine need targets; sqnr needs neither.",
+    ),
+    "EK603": Page(
+        Exit.USAGE,
+        "labels for a model without classes",
+        "top1 and top5 read the first output that has one row per sample and a column per class; the model has none.",
+    ),
+    "EK604": Page(
+        Exit.USAGE,
+        "a target without an output",
+        "With several target arrays each must be named after the output that it belongs to.",
+    ),
+    "EK605": Page(Exit.USAGE, "targets of the wrong size", "A target must have as many elements as the output."),
+    "EK606": Page(
+        Exit.USAGE,
+        "labels outside the model's classes",
+        "A label is the index of a column of the model's output, counted from 0.",
+    ),
+    "EK607": Page(
+        Exit.FAILED,
+        "files of different models",
+        "Two files can only be compared where their outputs have the same names and shapes.",
+    ),
+    "EK608": Page(
+        Exit.FAILED,
+        "NaN in an output",
+        "A file or the model itself computed NaN for a sample, and no metric can judge that.",
+    ),
+    "EK609": Page(Exit.USAGE, "nothing to verify on", "There is not one evaluation sample."),
     # ---- 7xx: profile ----------------------------------------------------------------------------------------------
+    "EK701": Page(Exit.USAGE, "threads below 1", "A runtime needs at least one thread."),
+    "EK702": Page(Exit.USAGE, "not a single sample", "Latency is measured with one sample at a time."),
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
     "EK901": Page(
         Exit.ENVIRONMENT,
         "a runtime crashed",
-        "Runtimes run in a process of their own. That process ended by a signal (a segmentation fault, an abort) or left"
-        " on its own. The message shows its last words. An out-of-date runtime is the usual cause: `edgekit doctor` says"
-        " which versions are here.",
+        "Runtimes run in a process of their own. That process ended by a signal (a segmentation fault, an abort) or by"
+        " itself. The message shows its last words. An old runtime is the usual cause: `edgekit doctor` says which"
+        " versions are here.",
     ),
     "EK902": Page(
         Exit.BUG,
@@ -193,6 +233,11 @@ PAGES: dict[str, Page] = {
         "ONNX Runtime cannot run the file",
         "The file was loaded, but running it on the samples failed: most often an input's shape or type is not the one"
         " that the file was made for.",
+    ),
+    "EK907": Page(
+        Exit.USAGE,
+        "an input is missing",
+        "The file has an input that no array of the samples is named after.",
     ),
     "EK990": Page(
         Exit.BUG,

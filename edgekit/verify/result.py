@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 RanIn = Literal["int8", "int16", "float16", "float32", "none"]
@@ -23,7 +24,10 @@ class Score:
 
     label: "torch" or Artifact.label; value: in the metric's unit; interval: of value;
     drop: how much worse than the reference on the same samples (positive = worse), None for the reference;
-    flips: samples whose top-1 differs from the reference's, None without classes.
+    flips: samples whose top-1 differs from the reference's, None without classes;
+    sqnr_db: against the reference by output name, the mean over the samples; empty for the reference.
+
+    The metric "sqnr" is a distance from the reference already: its reference has the ceiling and no score has a drop.
     """
 
     label: str
@@ -33,21 +37,22 @@ class Score:
     drop: float | None = None
     drop_interval: Interval | None = None
     flips: int | None = None
+    sqnr_db: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
     """How alike two files answer.
 
-    top1: share of samples with the same top-1, None without classes; identical: share of quantized output elements
-    that are equal; largest_steps: largest difference in steps of the output's scale.
+    top1: share of samples with the same top-1, None without classes; identical: share of output elements that are
+    equal; largest_steps: largest difference in steps of the output's scale, None where the output is not quantized.
     """
 
     first: str
     second: str
     top1: float | None
     identical: float
-    largest_steps: int
+    largest_steps: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

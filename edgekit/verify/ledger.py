@@ -1,0 +1,125 @@
+"""The precision ledger: which op of the model ran in which precision, and its share of the MACs.
+
+Rows are the model's nodes, since those are what the user knows. A runtime fuses, renames and drops nodes, so a node is
+found in what was executed
+
+    1. by its name (ONNX Runtime keeps a fused node's name);
+    2. by its output's name (a fused activation leaves its output, TFLite names tensors and not ops);
+    3. through its only reader: a convolution whose activation was fused into it has lost name and output in TFLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgekit.artifact import Artifact
+from edgekit.graph import cost, facts, source
+from edgekit.run.runner import Runner
+from edgekit.verify import executed, qdq_file
+from edgekit.verify.executed import ExecutedOp
+from edgekit.verify.result import Ledger, LedgerRow, RanIn
+
+_RAN_IN: Mapping[str | None, RanIn] = {
+    "int8": "int8",
+    "int16": "int16",
+    "float16": "float16",
+    "float32": "float32",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the file asks for. int8_nodes: names of the nodes it wants in int8; aliases: integer tensor -> the model's
+    value that it stands for; excuse: why a runtime may run in float what the file wants in int8."""
+
+    int8_nodes: frozenset[str]
+    aliases: Mapping[str, str]
+    excuse: str
+
+
+def ledger(label: str, runner: Runner, graph: ir.Model | None) -> Ledger:
+    """What the runner's runtime does with its file. graph: the model that was lowered, for names, MACs and sources;
+    without it the rows are the executed ops."""
+    artifact = runner.artifact
+    ops = executed.from_onnxruntime(runner.optimized())
+    rows = _rows(graph, ops, _asked(artifact)) if graph else _bare_rows(ops)
+    total = sum(row.macs for row in rows)
+    return Ledger(
+        label=label,
+        runtime=runner.runtime(),
+        rows=rows,
+        int8_macs_share=sum(row.macs for row in rows if row.precision == "int8") / total if total else None,
+    )
+
+
+def _asked(artifact: Artifact) -> Asked:
+    file = qdq_file.read(artifact.path)
+    return Asked(
+        int8_nodes=file.int8_nodes,
+        aliases={quantizer.output[0]: value for value, quantizer in file.quantized.items()},
+        excuse="onnxruntime fuses it for uint8 activations only on this processor, or has no int8 kernel for it"
+        if file.signed
+        else "onnxruntime has no int8 kernel for it, or could not fuse it with its Q/DQ pairs",
+    )
+
+
+def _rows(graph: ir.Model, ops: Sequence[ExecutedOp], asked: Asked) -> tuple[LedgerRow, ...]:
+    by_name = {op.name: op for op in ops if op.name and op.dtype is not None}
+    by_output = {asked.aliases.get(name, name): op for op in ops if op.dtype is not None for name in op.outputs}
+    return tuple(
+        _row(node, _found(node, by_name, by_output), asked, cost.macs(node)) for node in facts.real_nodes(graph)
+    )
+
+
+def _found(node: ir.Node, by_name: Mapping[str, ExecutedOp], by_output: Mapping[str, ExecutedOp]) -> ExecutedOp | None:
+    if op := by_name.get(node.name or ""):
+        return op
+    for value in node.outputs:
+        if op := by_output.get(value.name or ""):
+            return op
+    readers = _readers(node.outputs)
+    return _found(readers[0], by_name, by_output) if len(readers) == 1 else None
+
+
+def _readers(values: Iterable[ir.Value]) -> list[ir.Node]:
+    return [reader for value in values for reader in value.consumers()]
+
+
+def _row(node: ir.Node, op: ExecutedOp | None, asked: Asked, macs: int) -> LedgerRow:
+    precision: RanIn = _RAN_IN.get(op.dtype, "none") if op else "none"
+    if op is None:
+        reason: str | None = "not among the executed ops: folded away by the runtime"
+    elif precision == "int8":
+        reason = None
+    elif precision == "none":
+        reason = f"works on {op.dtype}, not on real numbers"
+    elif node.name in asked.int8_nodes:
+        reason = asked.excuse
+    else:
+        reason = f"{precision} in the file"
+    return LedgerRow(
+        node=node.name or "",
+        op=node.op_type,
+        macs=macs,
+        precision=precision,
+        reason=reason,
+        source=source.source_line(node),
+    )
+
+
+def _bare_rows(ops: Sequence[ExecutedOp]) -> tuple[LedgerRow, ...]:
+    """Without the model: the ops under the runtime's own names."""
+    return tuple(
+        LedgerRow(
+            node=op.name or op.outputs[0],
+            op=op.op,
+            macs=0,
+            precision=_RAN_IN.get(op.dtype, "none"),
+            reason=None if op.dtype == "int8" else f"computes in {op.dtype}",
+        )
+        for op in ops
+        if op.dtype is not None
+    )
