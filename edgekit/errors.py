@@ -116,6 +116,11 @@ PAGES: dict[str, Page] = {
         "The beginning of the file says what it is, but the rest does not hold together: it is cut short, or an offset in"
         " it points outside of it. Copy or export it again.",
     ),
+    "EK194": Page(
+        Exit.USAGE,
+        "the demo's files are already there",
+        "edgekit does not replace files without being asked to. `--overwrite` asks for it; `-o` names another folder.",
+    ),
     # ---- 2xx: capture ----------------------------------------------------------------------------------------------
     "EK201": Page(
         Exit.USAGE,
@@ -238,6 +243,16 @@ PAGES: dict[str, Page] = {
         Exit.USAGE,
         "an input is missing",
         "The file has an input that no array of the samples is named after.",
+    ),
+    "EK908": Page(
+        Exit.UNSUPPORTED,
+        "the TFLite runtime cannot load the file",
+        "The file is damaged, or holds an op or a version of an op that the installed runtime does not know.",
+    ),
+    "EK909": Page(
+        Exit.UNSUPPORTED,
+        "the TFLite runtime cannot run the file",
+        "The file was loaded, but an input is missing or has another shape or type than the file was made for.",
     ),
     "EK990": Page(
         Exit.BUG,

@@ -113,22 +113,18 @@ def _gather(node: Node, stored: Orders) -> Placement:
     return (order, plain(indices.rank)), (gives,)
 
 
+_MOVERS = ("Quantize", "Dequantize", "Requantize", "Cast", "Identity", "Pad", "Slice", "Split", "Tile")
+_CURVES = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Gelu", "Elu")
+_FUNCTIONS = ("Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Not", "Erf")
+_POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
+_ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Concat", "Where", "And", "Or")
+_COMPARISONS = ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual")
+
 RULES: Mapping[str, Callable[[Node, Orders], Placement]] = {
-    **dict.fromkeys(
-        "Conv ConvTranspose MaxPool AveragePool GlobalAveragePool GlobalMaxPool Resize DepthToSpace SpaceToDepth "
-        "BatchNormalization".split(),
-        _image,
-    ),
-    **dict.fromkeys(
-        "Add Sub Mul Div Pow Min Max Concat Where Equal Less Greater LessOrEqual GreaterOrEqual PRelu And Or".split(),
-        _elementwise,
-    ),
-    **dict.fromkeys(
-        "Quantize Dequantize Requantize Relu Clip LeakyRelu HardSwish HardSigmoid Sigmoid Tanh Gelu Elu Exp Log Sqrt "
-        "Reciprocal Neg Abs Floor Pad Slice Split Cast Not Tile".split(),
-        _same,
-    ),
-    **dict.fromkeys("ReduceMean ReduceMax ReduceMin ReduceSum".split(), _reduce),
+    **dict.fromkeys(("Conv", "ConvTranspose", *_POOLS, "Resize", "DepthToSpace", "SpaceToDepth"), _image),
+    **dict.fromkeys((*_ARITHMETIC, *_COMPARISONS), _elementwise),
+    **dict.fromkeys((*_MOVERS, *_CURVES, *_FUNCTIONS, "BatchNormalization"), _same),
+    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum"), _reduce),
     "Transpose": _transpose,
     "Reshape": _reshape,
     "Softmax": _softmax,

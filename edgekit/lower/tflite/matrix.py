@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.convolution import along, bias
 from edgekit.lower.tflite.draft import FUSED, Draft
-from edgekit.lower.tflite.ops import Node, Tensor
+from edgekit.lower.tflite.ops import Node
 
 
 def gemm(draft: Draft, node: Node) -> None:

@@ -122,7 +122,7 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Op:
-    """An operator of the file. code: a name of BuiltinOperator; options: a schema object; source: the ONNX node's name."""
+    """An operator of the file. code: its name in BuiltinOperator; options: a schema object; source: the node's name."""
 
     code: str
     inputs: tuple[Tensor | None, ...]

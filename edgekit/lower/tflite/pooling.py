@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit import affine
 from edgekit.affine import QParams
 from edgekit.lower.tflite import refuse, windows
 from edgekit.lower.tflite.draft import Draft

@@ -22,9 +22,49 @@ from edgekit.lower.tflite.ops import Activation, Array, Node, Program, Value
 
 # Ops with an int8 kernel in LiteRT and in tflite-runtime 2.14. The others get a float island.
 INT8_KERNELS = frozenset(
-    "Conv ConvTranspose Gemm MatMul Add Sub Mul Relu Clip LeakyRelu PRelu HardSwish HardSigmoid Sigmoid Tanh Gelu Elu "
-    "Softmax MaxPool AveragePool GlobalAveragePool GlobalMaxPool ReduceMean ReduceMax ReduceMin ReduceSum Concat Pad "
-    "Reshape Transpose Slice Split Resize DepthToSpace SpaceToDepth Expand Tile Gather Min Max Identity".split()
+    {
+        "Conv",
+        "ConvTranspose",
+        "Gemm",
+        "MatMul",
+        "Add",
+        "Sub",
+        "Mul",
+        "Relu",
+        "Clip",
+        "LeakyRelu",
+        "PRelu",
+        "HardSwish",
+        "HardSigmoid",
+        "Sigmoid",
+        "Tanh",
+        "Gelu",
+        "Elu",
+        "Softmax",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceSum",
+        "Concat",
+        "Pad",
+        "Reshape",
+        "Transpose",
+        "Slice",
+        "Split",
+        "Resize",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Expand",
+        "Tile",
+        "Gather",
+        "Min",
+        "Max",
+        "Identity",
+    }
 )
 FUSIBLE = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"})
 CLIPS: Mapping[tuple[float, float], Activation] = {(0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
@@ -170,8 +210,8 @@ class _Reader:
             self.fresh(out, _name(out), q if int8 else None)
             for out, q in zip((result, *node.outputs[1:]), qparams, strict=True)
         )
-        for out, value in zip((result, *node.outputs[1:]), outputs, strict=True):
-            (self.quantized if int8 else self.floats)[_name(out)] = value
+        for out, made in zip((result, *node.outputs[1:]), outputs, strict=True):
+            (self.quantized if int8 else self.floats)[_name(out)] = made
         attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
         self.nodes.append(
             Node(

@@ -17,11 +17,26 @@ from edgekit.lower.tflite.ops import Node, Program, Value
 
 # Ops that move or pick values: the kernel copies integers, so input and output share one scale.
 SAME_SCALE = frozenset(
-    "Reshape Transpose Slice Split MaxPool GlobalMaxPool Pad Gather Tile Expand DepthToSpace SpaceToDepth Resize "
-    "ReduceMax ReduceMin Clip".split()
+    {
+        "Reshape",
+        "Transpose",
+        "Slice",
+        "Split",
+        "MaxPool",
+        "GlobalMaxPool",
+        "Pad",
+        "Gather",
+        "Tile",
+        "Expand",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Resize",
+        "ReduceMax",
+        "ReduceMin",
+    }
 )
 # Ops that gather several operands without rescaling them.
-SHARED_SCALE = frozenset({"Concat", "Min", "Max"})
+SHARED_SCALE = frozenset({"Concat", "Min", "Max", "Relu", "Clip"})
 
 FIXED_OUTPUT: Mapping[str, QParams] = {
     "Softmax": QParams(np.asarray(1 / 256, np.float32), -128, np.dtype(np.int8)),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -13,7 +12,7 @@ from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.flatbuffer import TYPES
 from edgekit.lower.tflite.images import crop, pad_into
-from edgekit.lower.tflite.ops import Array, Node, Tensor
+from edgekit.lower.tflite.ops import Node, Tensor
 
 MIRRORS: Mapping[str, int] = {"reflect": schema.MirrorPadMode.REFLECT}
 

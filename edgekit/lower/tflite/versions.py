@@ -11,10 +11,49 @@ from edgekit.lower.tflite.ops import Op, Tensor
 
 # Ops whose int8 kernel came with version 2.
 INT8_SECOND = frozenset(
-    "ADD SUB MUL MAX_POOL_2D AVERAGE_POOL_2D TRANSPOSE GATHER SLICE STRIDED_SLICE RESIZE_BILINEAR "
-    "RESIZE_NEAREST_NEIGHBOR MAXIMUM MINIMUM TANH LOGISTIC SOFTMAX MEAN MIRROR_PAD REDUCE_MAX REDUCE_MIN SUM RELU "
-    "RELU6 RELU_N1_TO_1 PAD PADV2 CONCATENATION DEQUANTIZE BATCH_MATMUL SPACE_TO_DEPTH DEPTH_TO_SPACE LOG_SOFTMAX EXP "
-    "ABS RSQRT EQUAL NOT_EQUAL LESS GREATER LESS_EQUAL GREATER_EQUAL".split()
+    {
+        "ADD",
+        "SUB",
+        "MUL",
+        "MAX_POOL_2D",
+        "AVERAGE_POOL_2D",
+        "TRANSPOSE",
+        "GATHER",
+        "SLICE",
+        "STRIDED_SLICE",
+        "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "MAXIMUM",
+        "MINIMUM",
+        "TANH",
+        "LOGISTIC",
+        "SOFTMAX",
+        "MEAN",
+        "MIRROR_PAD",
+        "REDUCE_MAX",
+        "REDUCE_MIN",
+        "SUM",
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+        "PAD",
+        "PADV2",
+        "CONCATENATION",
+        "DEQUANTIZE",
+        "BATCH_MATMUL",
+        "SPACE_TO_DEPTH",
+        "DEPTH_TO_SPACE",
+        "LOG_SOFTMAX",
+        "EXP",
+        "ABS",
+        "RSQRT",
+        "EQUAL",
+        "NOT_EQUAL",
+        "LESS",
+        "GREATER",
+        "LESS_EQUAL",
+        "GREATER_EQUAL",
+    }
 )
 
 
