@@ -113,8 +113,8 @@ PAGES: dict[str, Page] = {
     "EK193": Page(
         Exit.UNSUPPORTED,
         "a file is damaged",
-        "The beginning of the file says what it is, but the rest does not hold together: it is cut short, or an offset in"
-        " it points outside of it. Copy or export it again.",
+        "The beginning of the file says what it is, but the rest does not hold together: it is cut short, or an offset"
+        " in it points outside of it. Copy or export it again.",
     ),
     "EK194": Page(
         Exit.USAGE,
@@ -154,6 +154,17 @@ PAGES: dict[str, Page] = {
     "EK211": Page(Exit.UNSUPPORTED, "not a float32 model", "The model takes or holds another float type."),
     "EK212": Page(Exit.UNSUPPORTED, "fixed batch", "The file takes only one batch size, other than 1."),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
+    "EK411": Page(
+        Exit.USAGE,
+        "not a number in calibration",
+        "A tensor took NaN or infinite values on the calibration samples, which no scale can hold. Most often the samples "
+        "are not prepared as in training: check --scale, --mean and --std. Else the model itself divides by zero there.",
+    ),
+    "EK412": Page(
+        Exit.USAGE,
+        "nothing but zeros in calibration",
+        "An input was zero in every calibration sample, so there is no range to choose its scale from.",
+    ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(
         Exit.UNSUPPORTED,
@@ -240,9 +251,9 @@ PAGES: dict[str, Page] = {
         " that the file was made for.",
     ),
     "EK907": Page(
-        Exit.USAGE,
-        "an input is missing",
-        "The file has an input that no array of the samples is named after.",
+        Exit.ENVIRONMENT,
+        "no TFLite runtime is installed",
+        "TFLite files run in ai-edge-litert, or in tflite-runtime where ai-edge-litert has no wheel. Neither is here.",
     ),
     "EK908": Page(
         Exit.UNSUPPORTED,
@@ -253,6 +264,11 @@ PAGES: dict[str, Page] = {
         Exit.UNSUPPORTED,
         "the TFLite runtime cannot run the file",
         "The file was loaded, but an input is missing or has another shape or type than the file was made for.",
+    ),
+    "EK910": Page(
+        Exit.USAGE,
+        "an input is missing",
+        "The file has an input that no array of the samples is named after.",
     ),
     "EK990": Page(
         Exit.BUG,

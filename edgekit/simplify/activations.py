@@ -1,8 +1,8 @@
 """One form of each activation, so that later stages know it by name.
 
-    Clip(x, 0, inf) = Relu(x);     x * HardSigmoid(x) = HardSwish(x)    (alpha 1/6, beta 1/2)
-    HardSigmoid(W x + b) = Clip((alpha W) x + (alpha b + beta), 0, 1):  no runtime has an int8 hard sigmoid
-    x / c = x * (1/c);   x ^ 2 = x * x;   0.5 x (1 + erf(x / sqrt 2)) = Gelu(x)
+Clip(x, 0, inf) = Relu(x);     x * HardSigmoid(x) = HardSwish(x)    (alpha 1/6, beta 1/2)
+HardSigmoid(W x + b) = Clip((alpha W) x + (alpha b + beta), 0, 1):  no runtime has an int8 hard sigmoid
+x / c = x * (1/c);   x ^ 2 = x * x;   0.5 x (1 + erf(x / sqrt 2)) = Gelu(x)
 """
 
 from __future__ import annotations
@@ -110,8 +110,13 @@ def _fold_hard_sigmoid(graph: ir.Model, node: ir.Node) -> None:
     if x is None or producer is None or producer.op_type not in ("Conv", "Gemm") or facts.only_consumer(x) is not node:
         return
     slope, offset = facts.attribute(node, "alpha", 0.2), facts.attribute(node, "beta", 0.5)
-    operands = [edit.add_constant(graph, f"{node.name}_{n}", np.float32(c)) for n, c in (("a", slope), ("b", offset))]
-    zero, one = (edit.add_constant(graph, f"{node.name}_{n}", np.float32(c)) for n, c in (("low", 0), ("high", 1)))
+    operands = [
+        edit.add_constant(graph, f"{node.name}_{n}", np.asarray(c, np.float32))
+        for n, c in (("a", slope), ("b", offset))
+    ]
+    zero, one = (
+        edit.add_constant(graph, f"{node.name}_{n}", np.asarray(c, np.float32)) for n, c in (("low", 0), ("high", 1))
+    )
     product = edit.new_node(node, "Mul", [x, operands[0]])
     total = edit.new_node(node, "Add", [product.outputs[0], operands[1]])
     for part, suffix in ((product, "mul"), (total, "add")):

@@ -38,8 +38,9 @@ def _to_reshape(graph: ir.Model, node: ir.Node) -> None:
     if sum(d is None for d in shape) > 1:
         return
     target = np.array([-1 if d is None else d for d in shape], np.int64)
-    if node.op_type == "Reshape" and np.array_equal(facts.constant(node.inputs[1]), target):
-        return
+    if node.op_type == "Reshape" and (given := facts.constant(node.inputs[1])) is not None:
+        if np.array_equal(given, target):
+            return
     shape_value = edit.add_constant(graph, f"{output.name}_shape", target)
     edit.replace(graph, node, [edit.new_node(node, "Reshape", [node.inputs[0], shape_value])])
 
@@ -84,9 +85,7 @@ def _merge_slices(graph: ir.Model, node: ir.Node) -> None:
         return
     merged = [np.concatenate([a, b]).astype(np.int64) for a, b in zip(theirs, ours, strict=True)]
     names = ("starts", "ends", "axes", "steps")
-    constants = [
-        edit.add_constant(graph, f"{node.name}_{name}", a) for name, a in zip(names, merged, strict=True)
-    ]
+    constants = [edit.add_constant(graph, f"{node.name}_{name}", a) for name, a in zip(names, merged, strict=True)]
     edit.replace(graph, node, [edit.new_node(node, "Slice", [first.inputs[0], *constants])])
     graph.graph.remove(first, safe=True)
 

@@ -1,0 +1,110 @@
+"""A graph as the ONNX file that a runtime is given.
+
+ONNX Runtime's integer kernels on x86 want uint8 activations: with int8 it silently leaves ops in float. The change is
+an exact shift of every activation's zero point by 128; weights stay int8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekit import affine
+from edgekit.artifact import TensorSpec
+from edgekit.graph import edit, facts, files
+
+UINT8 = np.dtype(np.uint8)
+IR_VERSION = 10  # what opset 20 to 22 came with; a newer one would shut out runtimes that could run the file
+
+
+def to_onnx(
+    graph: ir.Model, *, activations: np.dtype[np.generic], io_int8: bool, metadata: Mapping[str, str]
+) -> tuple[bytes, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The file's bytes, and its inputs and outputs.
+
+    activations: uint8 or int8, the integers that activations are kept in; io_int8: the file takes and gives those
+    integers instead of float32; metadata: what travels in the file's metadata_props.
+    """
+    graph = graph.clone()
+    if activations == UINT8:
+        _shift_to_uint8(graph)
+    qparams = _integer_io(graph) if io_int8 else {}
+    edit.drop_unused(graph)
+    graph.ir_version = IR_VERSION
+    graph.producer_name = "edgekit"
+    graph.metadata_props.update(metadata)
+    specs = [
+        tuple(_spec(v, qparams.get(v.name or "")) for v in ends) for ends in (graph.graph.inputs, graph.graph.outputs)
+    ]
+    return files.to_bytes(graph), specs[0], specs[1]
+
+
+def _shift_to_uint8(graph: ir.Model) -> None:
+    """Activations and constant operands by 128; weights and biases stay."""
+    shifted: dict[str, ir.Value] = {}
+    for node in graph.graph:
+        if node.op_type not in facts.QDQ or _is_parameter(node):
+            continue
+        zero_point, x = node.inputs[2], node.inputs[0]
+        assert zero_point is not None and x is not None
+        if (array := facts.constant(zero_point)) is not None and array.dtype == np.int8:
+            node.replace_input_with(2, _shifted(graph, zero_point, shifted))
+        if node.op_type == "DequantizeLinear" and (array := facts.constant(x)) is not None and array.dtype == np.int8:
+            node.replace_input_with(0, _shifted(graph, x, shifted))
+        if node.op_type == "QuantizeLinear":
+            node.outputs[0].type = ir.TensorType(ir.DataType.UINT8)
+
+
+def _shifted(graph: ir.Model, value: ir.Value, shifted: dict[str, ir.Value]) -> ir.Value:
+    name = value.name or ""
+    if name not in shifted:
+        array = facts.constant(value)
+        assert array is not None
+        shifted[name] = edit.add_constant(graph, f"{name}_u8", (array.astype(np.int16) + 128).astype(np.uint8))
+    return shifted[name]
+
+
+def _is_parameter(node: ir.Node) -> bool:
+    """True for the DequantizeLinear of a weight or a bias."""
+    if node.op_type != "DequantizeLinear" or facts.constant(node.inputs[0]) is None:
+        return False
+    use = next(iter(node.outputs[0].uses()))
+    return use.idx in (1, 2) and use.node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def _integer_io(graph: ir.Model) -> dict[str, affine.QParams]:
+    """Take the QuantizeLinear off each input and the DequantizeLinear off each output; what they did, by name."""
+    found: dict[str, affine.QParams] = {}
+    for value in list(graph.graph.inputs):
+        uses = list(value.uses())
+        if len(uses) != 1 or uses[0].node.op_type != "QuantizeLinear":
+            continue
+        node = uses[0].node
+        found[value.name or ""] = _qparams(node)
+        value.type = node.outputs[0].type
+        ir.convenience.replace_all_uses_with(node.outputs[0], value)
+        graph.graph.remove(node, safe=True)
+    outputs = graph.graph.outputs
+    for position, value in enumerate(list(outputs)):
+        producer = value.producer()
+        if producer is None or producer.op_type != "DequantizeLinear" or producer.inputs[0] is None:
+            continue
+        found[value.name or ""] = _qparams(producer)
+        quantized, name = producer.inputs[0], value.name
+        outputs[position] = quantized
+        graph.graph.remove(producer, safe=True)
+        quantized.name = name
+    return found
+
+
+def _qparams(node: ir.Node) -> affine.QParams:
+    scale, zero_point = facts.constant(node.inputs[1]), facts.constant(node.inputs[2])
+    assert scale is not None and zero_point is not None
+    return affine.QParams(np.asarray(scale, np.float32), int(zero_point), zero_point.dtype)
+
+
+def _spec(value: ir.Value, qparams: affine.QParams | None) -> TensorSpec:
+    assert value.dtype is not None
+    return TensorSpec(name=value.name or "", dtype=value.dtype.numpy().name, shape=facts.shape(value), qparams=qparams)

@@ -1,0 +1,123 @@
+"""The door of quantize: a float graph and calibration samples become a QDQ graph under the INT8 contract.
+
+assign    which ops compute in INT8, which values share a scale
+observe   what values each tensor takes on the samples
+choose    one scale per group of values
+correct   biases that make up for rounded weights
+insert    write it all into the graph
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+from edgekit import affine
+from edgekit.graph import cost
+from edgekit.progress import SILENT, Progress
+from edgekit.quantize.assign import Plan, assign
+from edgekit.quantize.calibrate import Calibration, calibrate
+from edgekit.quantize.choose import TRIALS, Choice, scales_of, search
+from edgekit.quantize.correct import correct_biases
+from edgekit.quantize.insert import insert
+from edgekit.quantize.ranges import Method
+from edgekit.quantize.trial import Trials
+from edgekit.quantize.weights import Rule
+from edgekit.samples import Samples
+
+Ranges = Literal["auto", "minmax", "percentile", "mse", "entropy"]
+Variant = tuple[Rule, bool]
+VARIANTS: tuple[Variant, ...] = (("minmax", True), ("minmax", False), ("mse", True), ("mse", False))
+"""(rule of the weights' scales, biases corrected): the first is where the search of the ranges starts."""
+
+HELD_OUT_AT_MOST = 16
+HELD_OUT_AT_LEAST = 4
+SEARCH_MACS = 2 * 10**12
+"""What the search of the ranges may compute: larger models are searched on fewer samples, down to the least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """The quantized graph and how it came about.
+
+    methods: group -> the rule that gave its range; error_before, error_after: relative squared output error on the
+    held-out samples, with plain rounding and with what was kept.
+    """
+
+    graph: ir.Model
+    plan: Plan
+    scales: Mapping[str, affine.QParams]
+    methods: Choice
+    weight_rule: Rule
+    biases_corrected: bool
+    error_before: float
+    error_after: float
+    calibration_count: int
+
+
+def quantize(
+    graph: ir.Model,
+    samples: Samples,
+    ranges: Ranges = "auto",
+    keep_float: Iterable[str] = (),
+    progress: Progress = SILENT,
+) -> Quantized:
+    """Quantize a simplified float graph on calibration samples, whose inputs are named and typed as the graph's.
+
+    Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
+    """
+    plan = assign(graph, keep_float)
+    calibration = calibrate(graph, plan, samples, _held_out_count(graph, plan, len(samples)), progress)
+    with Trials(graph, plan, calibration.held_out) as trials:
+        choice = _methods(plan, calibration, ranges, trials, graph, progress)
+        scales = scales_of(plan, calibration.all, choice)
+        errors = {
+            variant: trials.of(_written(graph, plan, scales, calibration, variant), scales) for variant in VARIANTS
+        }
+    rule, corrected = min(VARIANTS, key=lambda variant: errors[variant])
+    return Quantized(
+        graph=_written(graph, plan, scales, calibration, (rule, corrected)),
+        plan=plan,
+        scales=scales,
+        methods={group.name: choice.get(group.name, "mse") for group in plan.groups if group.fixed is None},
+        weight_rule=rule,
+        biases_corrected=corrected,
+        error_before=errors["minmax", False],
+        error_after=errors[rule, corrected],
+        calibration_count=len(samples),
+    )
+
+
+def _methods(
+    plan: Plan, calibration: Calibration, ranges: Ranges, trials: Trials, graph: ir.Model, progress: Progress
+) -> Choice:
+    """The rule of each group's range: the user's, or the best found."""
+    if ranges != "auto":
+        return dict.fromkeys((group.name for group in plan.groups), ranges)
+    start = scales_of(plan, calibration.fit, {})
+    trials.open(_written(graph, plan, start, calibration, VARIANTS[0]))
+    with progress.step("Searching ranges", len(plan.groups)) as advance:
+        return search(plan, calibration.fit, trials.error, advance)
+
+
+def _written(
+    graph: ir.Model, plan: Plan, scales: Mapping[str, affine.QParams], calibration: Calibration, variant: Variant
+) -> ir.Model:
+    rule, corrected = variant
+    if corrected:
+        graph = correct_biases(graph, plan, scales, calibration.means, rule)
+    return insert(graph, plan, scales, rule)
+
+
+def _held_out_count(graph: ir.Model, plan: Plan, samples: int) -> int:
+    """How many samples the statistics do without while ranges are chosen."""
+    trials = len(plan.groups) * len(TRIALS) + 1
+    affordable = SEARCH_MACS // (max(sum(cost.macs_by_node(graph).values()), 1) * trials)
+    wanted = min(HELD_OUT_AT_MOST, max(HELD_OUT_AT_LEAST, affordable))
+    return int(min(wanted, max(1, samples // 2)))
+
+
+__all__ = ["Method", "Quantized", "Ranges", "quantize"]

@@ -1,0 +1,218 @@
+"""Which ops compute in INT8, and which values share one scale.
+
+The INT8 contract (LiteRT 8-bit quantization specification) as a table: what an op asks of its output's scale. Ops that
+only move values share the scale of their inputs; sigmoid, softmax and tanh have fixed ones; the rest choose their own.
+A Relu or Clip right behind a linear op or an addition is the saturation of that op's output, not an op of its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekit import affine
+from edgekit.graph import facts
+
+
+class Scale(Enum):
+    """What an op asks of its output's scale."""
+
+    OWN = auto()
+    SHARED = auto()  # with its data inputs
+    FIXED = auto()
+
+
+# Data inputs are the float inputs whose values flow to the output; weights, biases and slopes are parameters.
+RULES: dict[str, Scale] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul"), Scale.OWN),
+    **dict.fromkeys(("Add", "Sub", "Mul"), Scale.OWN),
+    **dict.fromkeys(("Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "HardSwish", "Gelu"), Scale.OWN),
+    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), Scale.OWN),
+    **dict.fromkeys(("Reshape", "Transpose", "Slice", "Split", "Concat", "Pad", "Expand", "Gather"), Scale.SHARED),
+    **dict.fromkeys(("MaxPool", "ReduceMax", "ReduceMin", "Resize", "DepthToSpace", "SpaceToDepth"), Scale.SHARED),
+    **dict.fromkeys(("Sigmoid", "Softmax", "Tanh", "HardSigmoid"), Scale.FIXED),
+}
+LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+CLAMPS = frozenset({"Relu", "Clip"})
+CLAMPED = LINEAR | {"Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool"}  # ops whose output a clamp may saturate
+
+
+def _fixed(scale: float, zero_point: int) -> affine.QParams:
+    return affine.QParams(np.asarray(np.float32(scale)), zero_point, affine.INT8)
+
+
+FIXED_SCALES: dict[str, affine.QParams] = {
+    "Sigmoid": _fixed(1 / 256, -128),
+    "Softmax": _fixed(1 / 256, -128),
+    "Tanh": _fixed(1 / 128, 0),
+    # Reaches 1.0 exactly, since a gate that saturates at 255/256 would shrink everything behind it.
+    "HardSigmoid": _fixed(1 / 255, -128),
+}
+
+
+@dataclass(frozen=True)
+class ScaleGroup:
+    """Values that share one scale.
+
+    values: all of them, in graph order; observed: those whose calibration statistics decide the range (values that are
+    only moved hold nothing new); fixed: the parameters, where an op dictates them.
+    """
+
+    values: tuple[str, ...]
+    observed: tuple[str, ...]
+    fixed: affine.QParams | None = None
+
+    @property
+    def name(self) -> str:
+        return self.values[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decision: int8 nodes, the groups of their values, and the reason for every op that stays float.
+
+    clamps: output of a Relu or Clip -> its input, where the clamp is the saturation of the op before it.
+    """
+
+    int8_nodes: frozenset[str]
+    groups: tuple[ScaleGroup, ...]
+    clamps: Mapping[str, str]
+    kept_float: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def group_of(self) -> dict[str, ScaleGroup]:
+        return {value: group for group in self.groups for value in group.values}
+
+
+def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
+    """Decide for each op, and put values that must share a scale into one group.
+
+    keep_float: names of nodes that the user wants in float32.
+    """
+    wanted_float = frozenset(keep_float)
+    int8_values: set[str] = {value.name or "" for value in graph.graph.inputs if facts.is_float(value)}
+    nodes: dict[str, ir.Node] = {}
+    kept: dict[str, str] = {}
+    for node in graph.graph:
+        if not facts.is_float(node.outputs[0]):
+            continue
+        reason = "kept float on request" if node.name in wanted_float else reason_for_float(node, int8_values)
+        if reason is not None:
+            kept[node.name or ""] = reason
+            continue
+        nodes[node.name or ""] = node
+        int8_values.update(value.name or "" for value in node.outputs)
+    clamps = dict(_clamps(nodes.values()))
+    return Plan(frozenset(nodes), _groups(graph, nodes, clamps), clamps, kept)
+
+
+def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
+    """Why the node must stay in float, None where it can compute in INT8."""
+    rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if rule is None:
+        return f"no INT8 form of {node.op_type}"
+    if not all(facts.is_float(value) for value in data_inputs(node)):
+        return "its input is not float32"
+    if rule is Scale.SHARED and not any(value.name in int8_values for value in data_inputs(node)):
+        return "only moves float values"
+    if node.op_type in ("Conv", "ConvTranspose", "Gemm") and facts.constant(node.inputs[1]) is None:
+        return "its weights are computed, not constant"
+    if node.op_type == "Clip" and any(facts.scalar(v) is None for v in node.inputs[1:] if v is not None):
+        return "its bounds are computed, not constant"
+    if node.op_type == "PRelu" and facts.constant(node.inputs[1]) is None:
+        return "its slopes are computed, not constant"
+    return None
+
+
+def data_inputs(node: ir.Node) -> list[ir.Value]:
+    """The inputs whose values flow to the output, constants left out."""
+    match node.op_type:
+        case "Concat" | "Add" | "Sub" | "Mul" | "MatMul":
+            inputs = list(node.inputs)
+        case _:
+            inputs = list(node.inputs[:1])
+    return [value for value in inputs if value is not None and facts.constant(value) is None]
+
+
+def _clamps(nodes: Iterable[ir.Node]) -> Iterable[tuple[str, str]]:
+    """(output, input) of each Relu and Clip that saturates the op right before it."""
+    for node in nodes:
+        x = node.inputs[0]
+        producer = x.producer() if x is not None else None
+        if x is None or producer is None or node.op_type not in CLAMPS:
+            continue
+        if producer.op_type in CLAMPED and facts.only_consumer(x) is node:
+            yield node.outputs[0].name or "", x.name or ""
+
+
+class _Union:
+    """Disjoint sets of value names, each with the scale that an op dictates to it, if one does."""
+
+    def __init__(self) -> None:
+        self._parent: dict[str, str] = {}
+        self.fixed: dict[str, affine.QParams] = {}
+
+    def root(self, value: str) -> str:
+        self._parent.setdefault(value, value)
+        while self._parent[value] != value:
+            value = self._parent[value]
+        return value
+
+    def join(self, value: str, other: str) -> None:
+        """Put `value` into the set of `other`; a dictated scale goes with it."""
+        first, second = self.root(value), self.root(other)
+        if first == second:
+            return
+        self._parent[first] = second
+        if first in self.fixed:
+            self.fixed[second] = self.fixed.pop(first)
+
+    def __contains__(self, value: str) -> bool:
+        return value in self._parent
+
+
+def _groups(graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, str]) -> tuple[ScaleGroup, ...]:
+    """Union the values that must share a scale; every value that an int8 op reads or makes is in some group."""
+    union = _Union()
+    moved: set[str] = set()
+    for node in nodes.values():
+        outputs = [value.name or "" for value in node.outputs]
+        inputs = [value.name or "" for value in data_inputs(node)]
+        for value in inputs + outputs:
+            union.root(value)
+        match RULES[node.op_type]:
+            case Scale.FIXED:
+                union.fixed[outputs[0]] = FIXED_SCALES[node.op_type]
+            case Scale.SHARED if len(inputs) == 1:
+                moved.update(outputs)
+                for value in outputs:
+                    union.join(value, inputs[0])
+            case Scale.SHARED:
+                # A dictated scale (a sigmoid's) would crush its neighbours: that input is requantized instead.
+                free = [value for value in inputs if union.root(value) not in union.fixed]
+                if len(free) == len(inputs):
+                    moved.update(outputs)
+                for value in free:
+                    union.join(value, outputs[0])
+    for output, x in clamps.items():
+        moved.add(x)  # before the clamp: what it cuts off must not widen the range
+        union.join(x, output)
+
+    members: dict[str, list[str]] = defaultdict(list)
+    for value in _value_order(graph):
+        if value in union:
+            members[union.root(value)].append(value)
+    return tuple(
+        ScaleGroup(tuple(values), tuple(v for v in values if v not in moved) or tuple(values), union.fixed.get(root))
+        for root, values in members.items()
+    )
+
+
+def _value_order(graph: ir.Model) -> list[str]:
+    made = [value.name or "" for value in graph.graph.inputs]
+    return made + [value.name or "" for node in graph.graph for value in node.outputs]

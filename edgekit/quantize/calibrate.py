@@ -1,0 +1,152 @@
+"""Run the calibration samples through the float graph, once, and gather what the decisions need.
+
+Which samples are held out is decided by their content, so that neither their order nor the batches they come in can
+change a scale. The statistics of both parts add up to those of all samples exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import Queue
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgekit.artifact import Arrays
+from edgekit.graph import facts
+from edgekit.progress import Advance, Progress
+from edgekit.quantize import observe
+from edgekit.quantize.assign import Plan
+from edgekit.quantize.correct import channel_axes
+from edgekit.quantize.observe import Statistics
+from edgekit.run.observer import MEAN_UNIT, Observer
+from edgekit.run.worker import Worker
+from edgekit.samples import Samples
+
+WORKERS = 2
+CHUNK = 8  # samples per message to a worker
+ACTIVATION_BYTES = 256 * 2**20
+"""What one forward may hand out: a graph whose activations take more is run in several passes, each for some values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """fit: statistics without the held-out samples; all: with them; means: value -> (C,) mean per channel."""
+
+    fit: Mapping[str, Statistics]
+    all: Mapping[str, Statistics]
+    means: Mapping[str, NDArray[np.float64]]
+    held_out: Sequence[Arrays]
+
+
+def calibrate(graph: ir.Model, plan: Plan, samples: Samples, held_out: int, progress: Progress) -> Calibration:
+    """Stream the samples through the graph; held_out of them are kept back from `fit`, the others are forgotten."""
+    apart = frozenset(sorted(samples.ids)[:held_out])
+    fit: dict[str, Statistics] = {}
+    everything: dict[str, Statistics] = {}
+    means: dict[str, NDArray[np.float64]] = {}
+    kept: dict[str, Arrays] = {}
+    passes = _passes(graph, plan)
+    with progress.step("Calibrating", len(samples) * len(passes)) as advance:
+        for values in passes:
+            axes = {name: axis for name, axis in channel_axes(graph, plan).items() if name in values}
+            with ExitStack() as stack:
+                model = observe.observable(graph, values)
+                observers = [
+                    stack.enter_context(Worker(Observer, model, values, axes, what="running the float model"))
+                    for _ in range(WORKERS)
+                ]
+                kept = _stream(graph, observers, samples, apart, advance)
+                fit |= _merged(observers)
+                observers[0].call("update", list(kept.values()))
+                advance(len(kept))
+                everything |= _merged(observers)
+                means |= _means(observers)
+    observe.check_not_all_zero(graph, everything, len(samples))
+    observe.check_finite(everything)
+    ordered = [kept[name] for name in sorted(kept)]
+    return Calibration(
+        fit=fit if len(samples) > len(kept) else everything, all=everything, means=means, held_out=ordered
+    )
+
+
+def one_by_one(graph: ir.Model, samples: Samples) -> Iterator[tuple[str, Arrays]]:
+    """(id, sample): every array (1, ...), under the graph's names and in its types."""
+    types = {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
+    for batch in samples.batches(CHUNK):
+        for row, name in enumerate(batch.ids):
+            yield name, {k: np.ascontiguousarray(x[row : row + 1], types[k]) for k, x in batch.inputs.items()}
+
+
+def _stream(
+    graph: ir.Model, observers: Sequence[Worker], samples: Samples, apart: frozenset[str], advance: Advance
+) -> dict[str, Arrays]:
+    """Send every sample that is not kept apart to an observer; return those that are, once each."""
+    kept: dict[str, Arrays] = {}
+    pending: deque[Future[int]] = deque()
+    free: Queue[Worker] = Queue()
+    for observer in observers:
+        free.put(observer)
+
+    def update(chunk: list[Arrays]) -> int:
+        observer = free.get()
+        try:
+            observer.call("update", chunk)
+        finally:
+            free.put(observer)
+        return len(chunk)
+
+    with ThreadPoolExecutor(len(observers)) as pool:
+        chunk: list[Arrays] = []
+        for name, sample in one_by_one(graph, samples):
+            if name in apart and name not in kept:
+                kept[name] = sample
+                continue
+            chunk.append(sample)
+            if len(chunk) == CHUNK:
+                pending.append(pool.submit(update, chunk))
+                chunk = []
+            if len(pending) > 2 * len(observers):  # so that a fast reader does not pile up samples
+                advance(pending.popleft().result())
+        pending.append(pool.submit(update, chunk))
+        for future in pending:
+            advance(future.result())
+    return kept
+
+
+def _passes(graph: ir.Model, plan: Plan) -> list[list[str]]:
+    """The values to observe, in as many forwards as their memory asks for."""
+    observed = {name for group in plan.groups for name in group.observed} | set(channel_axes(graph, plan))
+    passes: list[list[str]] = [[]]
+    used = 0
+    for value in [*graph.graph.inputs, *(value for node in graph.graph for value in node.outputs)]:
+        if value.name not in observed:
+            continue
+        size = 4 * math.prod(facts.static_shape(value))
+        if passes[-1] and used + size > ACTIVATION_BYTES:
+            passes.append([])
+            used = 0
+        passes[-1].append(value.name)
+        used += size
+    return passes
+
+
+def _merged(observers: Sequence[Worker]) -> dict[str, Statistics]:
+    found = [observer.call("statistics") for observer in observers]
+    return {name: Statistics.merged([Statistics(*part[name]) for part in found]) for name in found[0]}
+
+
+def _means(observers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:
+    found = [observer.call("channel_sums") for observer in observers]
+    count = sum(samples for _, samples in found)
+    totals: dict[str, NDArray[np.int64]] = {}
+    for sums, _ in found:
+        for name, total in sums.items():
+            totals[name] = totals.get(name, 0) + total
+    return {name: total * (MEAN_UNIT / count) for name, total in totals.items()}

@@ -1,0 +1,78 @@
+"""One scale per group of values.
+
+A method names a rule for the range (`ranges`). `auto` tries several per group and keeps, group by group from the input
+on, the one with which the whole quantized graph's outputs come closest to the float ones on calibration samples that
+the statistics have not seen; the winning rule is then applied to the statistics of all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from edgekit import affine
+from edgekit.quantize.assign import Plan, ScaleGroup
+from edgekit.quantize.observe import Statistics
+from edgekit.quantize.ranges import Method, candidate
+
+Choice = Mapping[str, Method]
+"""Group name -> the rule that gives its range."""
+
+FIRST: Method = "mse"
+TRIALS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
+GAIN = 0.005  # a rule must lower the error by this share to replace another: less is noise of few samples
+SAME = 0.01  # ranges whose scales differ by less than this share are one trial
+
+
+def scales_of(plan: Plan, statistics: Mapping[str, Statistics], choice: Choice) -> dict[str, affine.QParams]:
+    """The parameters of every group."""
+    return {group.name: scale_of(group, statistics, choice.get(group.name, FIRST)) for group in plan.groups}
+
+
+def scale_of(group: ScaleGroup, statistics: Mapping[str, Statistics], method: Method) -> affine.QParams:
+    if group.fixed is not None:
+        return group.fixed
+    low, high = candidate(Statistics.merged([statistics[name] for name in group.observed]), method)
+    # A value that is zero throughout stays zero at any scale.
+    return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
+
+
+def search(
+    plan: Plan,
+    statistics: Mapping[str, Statistics],
+    error: Callable[[Mapping[str, affine.QParams]], float],
+    trial_done: Callable[[int], None],
+) -> Choice:
+    """Coordinate descent over the groups, in graph order.
+
+    error: the output error of the quantized graph under the given scales, on samples held out from `statistics`.
+    """
+    scales = scales_of(plan, statistics, {})
+    choice: dict[str, Method] = {}
+    best = error(scales)
+    for group in plan.groups:
+        for method, qparams in _trials(group, statistics, scales[group.name]):
+            found = error({**scales, group.name: qparams})
+            if found < best * (1 - GAIN):
+                best, choice[group.name] = found, method
+                scales[group.name] = qparams
+        trial_done(1)
+    return choice
+
+
+def _trials(
+    group: ScaleGroup, statistics: Mapping[str, Statistics], current: affine.QParams
+) -> Sequence[tuple[Method, affine.QParams]]:
+    """The rules that give the group a scale which is not yet among the tried ones."""
+    if group.fixed is not None:
+        return ()
+    found: list[tuple[Method, affine.QParams]] = []
+    for method in TRIALS:
+        qparams = scale_of(group, statistics, method)
+        seen = [current, *(tried for _, tried in found)]
+        if all(_differ(qparams, other) for other in seen):
+            found.append((method, qparams))
+    return found
+
+
+def _differ(a: affine.QParams, b: affine.QParams) -> bool:
+    return a.zero_point != b.zero_point or abs(float(a.scale) / float(b.scale) - 1) > SAME

@@ -1,0 +1,211 @@
+"""Write a plan and its scales into the graph as QuantizeLinear/DequantizeLinear pairs.
+
+Every quantized value gets one QuantizeLinear and one DequantizeLinear per use, which is the form that ONNX Runtime
+fuses into integer kernels. Weights and biases become integer initializers behind a DequantizeLinear. A clamp that the
+output's range saturates anyway is dropped: the integer type does its work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgekit import affine
+from edgekit.graph import edit, facts
+from edgekit.quantize import weights
+from edgekit.quantize.assign import CLAMPS, LINEAR, RULES, Plan, Scale, data_inputs
+
+Scales = Mapping[str, affine.QParams]
+"""Group name -> the parameters of its values."""
+
+CLAMP_TOLERANCE = 1e-6  # relative; a float32 scale times 255 may overshoot a bound by one rounding
+
+
+def insert(graph: ir.Model, plan: Plan, scales: Scales, rule: weights.Rule = "minmax") -> ir.Model:
+    """The quantized graph: the same values under the same names, computed in steps of `scales`."""
+    graph = graph.clone()
+    return _Insertion(graph, plan, scales, rule).run()
+
+
+def scale_name(group: str) -> str:
+    return f"{group}_scale"
+
+
+def zero_point_name(group: str) -> str:
+    return f"{group}_zero_point"
+
+
+class _Insertion:
+    """One insertion: the graph being edited, and the constants already written to it."""
+
+    def __init__(self, graph: ir.Model, plan: Plan, scales: Scales, rule: weights.Rule) -> None:
+        self.graph, self.plan = graph, plan
+        self.group_of = {value: group.name for value, group in plan.group_of.items()}
+        self.scales = scales
+        self.rule = rule
+        self.nodes = list(graph.graph)
+        self.parameters: dict[str, tuple[ir.Value, ir.Value]] = {}
+
+    def run(self) -> ir.Model:
+        self._drop_saturated_clamps()
+        for node in self.nodes:
+            if node.name in self.plan.int8_nodes:
+                self._quantize_constants(node)
+        for value in self._quantized_values():
+            self._quantize_value(value)
+        edit.drop_unused(self.graph)
+        self.graph.graph.sort()
+        return self.graph
+
+    def qparams(self, value: str) -> affine.QParams:
+        return self.scales[self.group_of[value]]
+
+    def _drop_saturated_clamps(self) -> None:
+        for node in list(self.nodes):
+            output = node.outputs[0].name or ""
+            if node.op_type not in CLAMPS or output not in self.plan.clamps:
+                continue
+            if _saturates(node, self.qparams(output)):
+                source = node.inputs[0]
+                assert source is not None
+                ir.convenience.replace_all_uses_with(node.outputs[0], source, replace_graph_outputs=True)
+                self.graph.graph.remove(node, safe=True)
+                self.nodes.remove(node)
+                source.name = output
+
+    def _quantized_values(self) -> list[ir.Value]:
+        made = [*self.graph.graph.inputs, *(value for node in self.nodes for value in node.outputs)]
+        return [value for value in made if value.name in self.group_of]
+
+    def _quantize_value(self, value: ir.Value) -> None:
+        name = value.name or ""
+        parameters = self._parameters(self.group_of[name])
+        uses = list(value.uses())
+        quantized = self._after(value, "QuantizeLinear", [value, *parameters], f"{name}_quantized")
+        for use in uses:
+            source = quantized
+            if (wanted := self._shared_group(use.node)) not in (None, self.group_of[name]):
+                source = self._requantized(quantized, parameters, str(wanted), use.node)
+                use.node.replace_input_with(use.idx, self._dequantized(source, self._parameters(str(wanted)), use.node))
+            else:
+                use.node.replace_input_with(use.idx, self._dequantized(source, parameters, use.node))
+        if value.is_graph_output():
+            self._give_away(value, quantized, parameters)
+
+    def _shared_group(self, node: ir.Node) -> str | None:
+        """The group that a moving op's inputs must be in."""
+        if node.name in self.plan.int8_nodes and RULES.get(node.op_type) is Scale.SHARED:
+            return self.group_of[node.outputs[0].name or ""]
+        return None
+
+    def _requantized(
+        self, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value], group: str, reader: ir.Node
+    ) -> ir.Value:
+        real = self._dequantized(quantized, parameters, reader)
+        return self._after(
+            real, "QuantizeLinear", [real, *self._parameters(group)], f"{quantized.name}_for_{reader.name}"
+        )
+
+    def _dequantized(
+        self, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value], reader: ir.Node | None
+    ) -> ir.Value:
+        suffix = f"for_{reader.name}" if reader is not None else "real"
+        count = len(list(quantized.uses()))
+        return self._after(
+            quantized, "DequantizeLinear", [quantized, *parameters], f"{quantized.name}_{suffix}_{count}"
+        )
+
+    def _give_away(self, value: ir.Value, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value]) -> None:
+        """The graph's output is the dequantized value, under the name that callers know."""
+        name = value.name
+        real = self._dequantized(quantized, parameters, None)
+        outputs = self.graph.graph.outputs
+        outputs[outputs.index(value)] = real
+        value.name = f"{name}_unquantized"
+        real.name = name
+
+    def _after(self, value: ir.Value, op: str, inputs: list[ir.Value], name: str) -> ir.Value:
+        output = ir.Value(
+            name=name,
+            shape=value.shape,
+            type=ir.TensorType(ir.DataType.INT8 if op == "QuantizeLinear" else ir.DataType.FLOAT),
+        )
+        self.graph.graph.append(ir.node(op, inputs, outputs=[output], name=f"{name}_{op}"))
+        return output
+
+    def _parameters(self, group: str) -> tuple[ir.Value, ir.Value]:
+        """A group's scale and zero point, one pair of initializers for all its values."""
+        if group not in self.parameters:
+            qparams = self.scales[group]
+            self.parameters[group] = (
+                edit.add_constant(self.graph, scale_name(group), qparams.scale),
+                edit.add_constant(self.graph, zero_point_name(group), _zero_point(qparams)),
+            )
+        return self.parameters[group]
+
+    def _quantize_constants(self, node: ir.Node) -> None:
+        if node.op_type in LINEAR and facts.constant(node.inputs[1]) is not None:
+            self._quantize_weights(node)
+            return
+        for position, value in enumerate(node.inputs):
+            array = facts.constant(value)
+            if value is not None and array is not None and facts.is_float(value) and _is_operand(node, position):
+                qparams = weights.constant_qparams(array)
+                self._replace_constant(node, position, value, affine.quantize(array, qparams), qparams)
+
+    def _quantize_weights(self, node: ir.Node) -> None:
+        weight_value = node.inputs[1]
+        bias_value = node.inputs[2] if len(node.inputs) > 2 else None
+        weight, bias = facts.constant(weight_value), facts.constant(bias_value)
+        assert weight is not None and weight_value is not None
+        (x,) = data_inputs(node)
+        input_scale = float(self.qparams(x.name or "").scale)
+        qparams = weights.weight_qparams(weight, weights.output_axis(node), bias, input_scale, self.rule)
+        self._replace_constant(node, 1, weight_value, affine.quantize(weight, qparams), qparams)
+        if bias is not None and bias_value is not None:
+            bias_qparams = weights.bias_qparams(qparams, input_scale, bias.size)
+            self._replace_constant(node, 2, bias_value, affine.quantize(bias, bias_qparams), bias_qparams)
+
+    def _replace_constant(
+        self, node: ir.Node, position: int, value: ir.Value, q: NDArray[np.integer], qparams: affine.QParams
+    ) -> None:
+        name = f"{value.name}_for_{node.name}"
+        scale = edit.add_constant(self.graph, f"{name}_scale", qparams.scale)
+        zero_point = edit.add_constant(self.graph, f"{name}_zero_point", _zero_point(qparams))
+        quantized = edit.add_constant(self.graph, f"{name}_quantized", q)
+        output = ir.Value(name=name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT))
+        attributes = {} if qparams.axis is None else {"axis": qparams.axis}
+        self.graph.graph.append(
+            ir.node(
+                "DequantizeLinear", [quantized, scale, zero_point], attributes, outputs=[output], name=f"{name}_real"
+            )
+        )
+        node.replace_input_with(position, output)
+
+
+def _zero_point(qparams: affine.QParams) -> NDArray[np.integer]:
+    return np.full(qparams.scale.shape, qparams.zero_point, qparams.dtype)
+
+
+def _is_operand(node: ir.Node, position: int) -> bool:
+    """True for a constant that enters the arithmetic; bounds, paddings and the like stay as they are."""
+    match node.op_type:
+        case "Add" | "Sub" | "Mul" | "MatMul" | "Concat":
+            return True
+        case "PRelu":
+            return position == 1
+        case _:
+            return False
+
+
+def _saturates(clamp: ir.Node, qparams: affine.QParams) -> bool:
+    """True where the integers cannot leave the clamp's bounds."""
+    low, high = qparams.real_range
+    if clamp.op_type == "Relu":
+        return low >= 0.0
+    bounds = [None if value is None else facts.scalar(value) for value in (*clamp.inputs[1:], None, None)[:2]]
+    slack = CLAMP_TOLERANCE * max(abs(low), abs(high))
+    return (bounds[0] is None or low >= bounds[0] - slack) and (bounds[1] is None or high <= bounds[1] + slack)

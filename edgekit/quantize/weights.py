@@ -1,0 +1,94 @@
+"""Weights and biases as integers.
+
+    w = s_w[c] * q_w            q_w in [-127, 127], one scale per output channel
+    b = s_x * s_w[c] * q_b      q_b int32
+
+Source: LiteRT 8-bit quantization specification, CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgekit import affine
+from edgekit.graph import facts
+
+Rule = Literal["minmax", "mse"]
+"""minmax: the largest weight decides a channel's scale; mse: the scale with the smallest squared rounding error."""
+
+SHRINKS = np.linspace(1.0, 0.6, 81)  # candidate shares of the scale that the largest weight asks for
+
+
+def output_axis(node: ir.Node) -> int | None:
+    """The axis of the constant weights that output channels lie along, None where one scale must serve them all."""
+    match node.op_type:
+        case "Conv":
+            return 0
+        case "ConvTranspose" if facts.attribute(node, "group", 1) == 1:
+            return 1
+        case "Gemm":
+            return 0 if facts.attribute(node, "transB", 0) else 1
+        case "MatMul" if len(facts.shape(_weight(node))) == 2:
+            return 1
+        case _:
+            return None
+
+
+def weight_qparams(
+    weight: NDArray[np.float32],
+    axis: int | None,
+    bias: NDArray[np.float32] | None,
+    input_scale: float,
+    rule: Rule = "minmax",
+) -> affine.QParams:
+    """Symmetric parameters of the weights, one scale per channel along `axis` (one in all where it is None).
+
+    A channel with tiny weights and a large bias would need a bias beyond int32: its scale is widened until the bias
+    fits. Its weights lose steps that the bias would have drowned anyway.
+    """
+    others = tuple(i for i in range(weight.ndim) if i != axis) if axis is not None else None
+    largest = np.abs(weight).max(axis=others).astype(np.float32)
+    if rule == "mse":
+        largest = largest * _best_shrink(weight, affine.symmetric(largest, axis))
+    if bias is not None:
+        room = np.abs(bias) / (input_scale * affine.BIAS_MAX) * affine.WEIGHT_MAX
+        largest = np.maximum(largest, room if axis is not None else room.max()).astype(np.float32)
+    # An all-zero channel has no scale of its own; the layer's keeps the requantization multiplier in range.
+    typical = largest.max() if largest.max() > 0 else np.float32(1.0)
+    return affine.symmetric(np.where(largest > 0, largest, typical), axis)
+
+
+def _best_shrink(weight: NDArray[np.float32], widest: affine.QParams) -> NDArray[np.float32]:
+    """Per channel, the share of the widest scale whose rounding and saturation lose least in squares."""
+    others = tuple(i for i in range(weight.ndim) if i != widest.axis)
+    best_error = np.full(widest.scale.shape, np.inf)
+    best = np.ones(widest.scale.shape, np.float32)
+    for shrink in SHRINKS.astype(np.float32):
+        qparams = replace(widest, scale=np.asarray(widest.scale * shrink, np.float32))
+        error = np.square(affine.dequantize(affine.quantize(weight, qparams), qparams) - weight).sum(axis=others)
+        better = error < best_error
+        best_error, best = np.where(better, error, best_error), np.where(better, shrink, best)
+    return best
+
+
+def bias_qparams(weight: affine.QParams, input_scale: float, channels: int) -> affine.QParams:
+    """The scale that the accumulator has, in float32 as the kernels multiply it."""
+    scale = np.broadcast_to(np.float32(input_scale) * weight.scale, (channels,)).astype(np.float32)
+    return affine.QParams(np.ascontiguousarray(scale), 0, np.dtype(np.int32), axis=0)
+
+
+def constant_qparams(array: NDArray[np.float32]) -> affine.QParams:
+    """A constant operand of an addition or product: its exact range, per tensor."""
+    low, high = float(array.min()), float(array.max())
+    return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
+
+
+def _weight(node: ir.Node) -> ir.Value:
+    value = node.inputs[1]
+    assert value is not None
+    return value

@@ -1,0 +1,69 @@
+"""A session that counts what values its tensors take: exact extremes, integer histograms, channel means.
+
+The histogram's grid is fixed: a float32's upper 16 bits (sign, exponent, 7 bits of mantissa) are its bin, so that a bin
+is at most 1/128 of its value wide, at every magnitude, and one pass suffices. Every sample is one forward of its own on
+one thread, and what is added up are integers, so that batch size, order and threads cannot change a statistic.
+
+It stands here and not in its stage because a worker that only runs and counts should not load the stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.artifact import Arrays
+from edgekit.run import ort
+
+BINS = 1 << 16
+MEAN_UNIT = 2.0**-28  # per-sample channel means are added as integers of this unit
+
+Counts = NDArray[np.int64]
+
+
+class Observer:
+    """Runs a graph sample by sample and counts what its values are. Lives in a worker process.
+
+    values: whose statistics are taken; channel_axes: value -> axis, for those whose mean per channel is wanted.
+    """
+
+    def __init__(self, model: bytes, values: Sequence[str], channel_axes: Mapping[str, int]) -> None:
+        self._session = ort.Session(model, threads=1)
+        self._values = tuple(values)
+        self._channel_axes = dict(channel_axes)
+        self._channel_sums: dict[str, Counts] = {}
+        self._samples = 0
+        self._counts: dict[str, Counts] = {name: np.zeros(BINS, np.int64) for name in values}
+        self._low: dict[str, float] = dict.fromkeys(values, np.inf)
+        self._high: dict[str, float] = dict.fromkeys(values, -np.inf)
+
+    def update(self, samples: Sequence[Arrays]) -> None:
+        """samples: each one sample, every array (1, ...)."""
+        for sample in samples:
+            made = self._session.run(sample)
+            known = {**made, **sample}
+            for name in self._values:
+                self._count(name, known[name])
+            for name, axis in self._channel_axes.items():
+                self._add_mean(name, known[name], axis)
+            self._samples += 1
+
+    def _count(self, name: str, x: NDArray[np.float32]) -> None:
+        bits = np.ascontiguousarray(x, np.float32).reshape(-1).view(np.uint16)[1::2]  # little-endian: the upper halves
+        self._counts[name] += np.bincount(bits, minlength=BINS)
+        self._low[name] = min(self._low[name], float(x.min()))
+        self._high[name] = max(self._high[name], float(x.max()))
+
+    def _add_mean(self, name: str, x: NDArray[np.float32], axis: int) -> None:
+        mean = x.mean(axis=tuple(i for i in range(x.ndim) if i != axis), dtype=np.float64)
+        self._channel_sums[name] = self._channel_sums.get(name, 0) + np.rint(mean / MEAN_UNIT).astype(np.int64)
+
+    def channel_sums(self) -> tuple[dict[str, Counts], int]:
+        """The sums of the samples' channel means in MEAN_UNIT, and the number of samples."""
+        return self._channel_sums, self._samples
+
+    def statistics(self) -> dict[str, tuple[float, float, Counts]]:
+        """Value -> its exact extremes and its histogram, (65536,) int64."""
+        return {name: (self._low[name], self._high[name], self._counts[name]) for name in self._values}
