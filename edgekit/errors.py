@@ -251,9 +251,9 @@ PAGES: dict[str, Page] = {
         " that the file was made for.",
     ),
     "EK907": Page(
-        Exit.ENVIRONMENT,
-        "no TFLite runtime is installed",
-        "TFLite files run in ai-edge-litert, or in tflite-runtime where ai-edge-litert has no wheel. Neither is here.",
+        Exit.USAGE,
+        "an input is missing",
+        "The file has an input that no array of the samples is named after.",
     ),
     "EK908": Page(
         Exit.UNSUPPORTED,
@@ -264,11 +264,6 @@ PAGES: dict[str, Page] = {
         Exit.UNSUPPORTED,
         "the TFLite runtime cannot run the file",
         "The file was loaded, but an input is missing or has another shape or type than the file was made for.",
-    ),
-    "EK910": Page(
-        Exit.USAGE,
-        "an input is missing",
-        "The file has an input that no array of the samples is named after.",
     ),
     "EK990": Page(
         Exit.BUG,

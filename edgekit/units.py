@@ -12,7 +12,7 @@ _COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 def size(n_bytes: int) -> str:
     """82344 -> '80.4 KiB'."""
     value, unit = float(n_bytes), _BYTES[0]
-    for unit in _BYTES:  # noqa: B007 (the last one stands where the number is larger still)
+    for unit in _BYTES:
         if value < 1024 or unit == _BYTES[-1]:
             break
         value /= 1024

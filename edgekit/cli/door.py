@@ -73,9 +73,11 @@ def _say(text: str, code: int) -> int:
 def _usage(error: Exception) -> int:
     """An unknown option, a missing argument, a value of the wrong kind."""
     context = getattr(error, "ctx", None)
-    message = plain(getattr(error, "message", "") and error.format_message())  # type: ignore[attr-defined]
     where = context.command_path if context is not None else "edgekit"
-    return _say(f"error: {message}\n  fix: `{where} --help` lists what it takes", Exit.USAGE)
+    close = getattr(error, "possibilities", None) or ()
+    guess = f"did you mean {' or '.join(close)}? " if close else ""
+    said = error.message if close else error.format_message()  # type: ignore[attr-defined]
+    return _say(f"error: {plain(said)}\n  fix: {guess}`{where} --help` lists what it takes", Exit.USAGE)
 
 
 def _is_exhausted(error: Exception) -> bool:

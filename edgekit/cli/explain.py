@@ -18,9 +18,9 @@ def explain(code: Code = None, json: options.Json = False) -> None:
     """Print what an error code means and what to do."""
     pages = PAGES if code is None else {_known(code): PAGES[_known(code)]}
     if json:
-        from edgekit.cli.output import print_json
+        from edgekit.report.json import to_json
 
-        print_json({"pages": pages})
+        print(to_json({"pages": pages}))
     elif code is None:
         for name, page in sorted(pages.items()):
             print(f"{name}  {page.title}")
@@ -34,7 +34,9 @@ def _known(code: str) -> str:
         return name
     close = difflib.get_close_matches(name, PAGES, n=3)
     guess = f"did you mean {', '.join(close)}? " if close else ""
-    raise EdgekitError("EK191", f"no error has the code {code}", "it has no page", f"{guess}`edgekit explain` lists all")
+    raise EdgekitError(
+        "EK191", f"no error has the code {code}", "it has no page", f"{guess}`edgekit explain` lists all"
+    )
 
 
 def _in_words(name: str, page: Page) -> str:

@@ -1,4 +1,4 @@
-"""The command line: words in, one call, words out. Torch and the runtimes load only inside the commands that need them."""
+"""The command line: words in, one call, words out. Torch and the runtimes load only inside commands that need them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from edgekit import __version__
 from edgekit.cli.compare import compare
 from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
@@ -31,6 +30,8 @@ EPILOG = (
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from edgekit import __version__
+
         print(f"edgekit {__version__}")
         raise typer.Exit
 
@@ -50,7 +51,6 @@ def app() -> typer.Typer:
         help=HELP,
         epilog=EPILOG,
         add_completion=False,
-        no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,10 +67,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> int | None:
-    if not arguments:
-        arguments = ["--help"]
     command = typer.main.get_command(app())
-    with command.make_context("edgekit", arguments) as context:
+    with command.make_context("edgekit", arguments or ["--help"]) as context:
         code: int | None = command.invoke(context)
     return code
 

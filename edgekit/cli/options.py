@@ -8,36 +8,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edgekit.errors import EdgekitError
 
+if TYPE_CHECKING:
+    from edgekit.recipe import Recipe as RecipeRecord
+
 # ---- what every command shares ---------------------------------------------------------------------------------------
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say each step on stderr, also without a terminal.")]
 Recipe = Annotated[
-    Path | None, typer.Option("--recipe", help="TOML file with any of these options; options given here win.")
+    Path | None,
+    typer.Option("--recipe", metavar="FILE", help="TOML file with any of these options; options given here win."),
 ]
 Device = Annotated[
-    str | None, typer.Option("--device", help="Target: a name or a TOML file. Default: this machine's processor.")
+    str | None,
+    typer.Option("--device", metavar="NAME", help="Target: a name or a TOML file. Default: this machine's processor."),
 ]
 
 # ---- [model] ---------------------------------------------------------------------------------------------------------
 Model = Annotated[
     str | None,
     typer.Argument(
-        help="The trained model: .pt, .pt2, .safetensors, .onnx, or file.py:factory.", metavar="[MODEL]", show_default=False
+        help="The trained model: .pt, .pt2, .safetensors, .onnx, or file.py:factory.",
+        metavar="MODEL",
+        show_default=False,
     ),
 ]
 Factory = Annotated[
     str | None,
-    typer.Option("--model", help="What to load weights into: file.py:factory or package.module:factory."),
+    typer.Option(
+        "--model", metavar="FACTORY", help="What to load weights into: file.py:factory or package.module:factory."
+    ),
 ]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option("--input", help="Shape of an input, name=1x3x224x224; repeatable. Default: from the file or samples."),
+    typer.Option(
+        "--input",
+        metavar="NAME=SHAPE",
+        help="Shape of an input, name=1x3x224x224; repeatable. Default: from the file or samples.",
+    ),
 ]
 TrustPickle = Annotated[
     bool | None,
@@ -47,25 +60,48 @@ TrustPickle = Annotated[
 # ---- [data] ----------------------------------------------------------------------------------------------------------
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="Samples, split into calibration and evaluation: .npz, .npy, folder, file.py:factory."),
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Samples, split into calibration and evaluation: .npz, .npy, folder, file.py:factory.",
+    ),
 ]
-Calibration = Annotated[str | None, typer.Option("--calib", help="Samples to calibrate on, instead of --data.")]
-Evaluation = Annotated[str | None, typer.Option("--eval", help="Samples to judge on, instead of --data.")]
+Calibration = Annotated[
+    str | None, typer.Option("--calib", metavar="PATH", help="Samples to calibrate on, instead of --data.")
+]
+Evaluation = Annotated[
+    str | None, typer.Option("--eval", metavar="PATH", help="Samples to judge on, instead of --data.")
+]
 CalibrationCount = Annotated[
     int | None,
-    typer.Option("--calib-count", min=1, help="Samples to calibrate on. Default: 256, at most half of --data."),
+    typer.Option(
+        "--calib-count", metavar="N", min=1, help="Samples to calibrate on. Default: 256, at most half of --data."
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of whatever is random. Default: 0.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of whatever is random. Default: 0.")]
 
 # ---- [preprocess] ----------------------------------------------------------------------------------------------------
-Resize = Annotated[str | None, typer.Option("--resize", help="Resize the shorter side, or to HxW, in pixels. Default: no.")]
-Crop = Annotated[str | None, typer.Option("--crop", help="Centre crop, N or HxW, in pixels. Default: no.")]
-Scale = Annotated[str | None, typer.Option("--scale", help="Multiply samples by this, such as 1/255. Default: 1.")]
+Resize = Annotated[
+    str | None,
+    typer.Option("--resize", metavar="N|HxW", help="Resize the shorter side, or to HxW, in pixels. Default: no."),
+]
+Crop = Annotated[
+    str | None, typer.Option("--crop", metavar="N|HxW", help="Centre crop, N or HxW, in pixels. Default: no.")
+]
+Scale = Annotated[
+    str | None, typer.Option("--scale", metavar="NUMBER", help="Multiply samples by this, such as 1/255. Default: 1.")
+]
 Mean = Annotated[
-    str | None, typer.Option("--mean", help="Subtract after --scale, one per channel: .485,.456,.406. Default: 0.")
+    str | None,
+    typer.Option(
+        "--mean", metavar="NUMBERS", help="Subtract after --scale, one per channel: .485,.456,.406. Default: 0."
+    ),
 ]
 Std = Annotated[
-    str | None, typer.Option("--std", help="Divide by after --mean, one per channel: .229,.224,.225. Default: 1.")
+    str | None,
+    typer.Option(
+        "--std", metavar="NUMBERS", help="Divide by after --mean, one per channel: .229,.224,.225. Default: 1."
+    ),
 ]
 SamplesLayout = Annotated[
     Literal["nhwc", "nchw"] | None,
@@ -84,11 +120,11 @@ Io = Annotated[
 
 # ---- [output] --------------------------------------------------------------------------------------------------------
 Directory = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Folder for the files. Default: <model>-edgekit.")
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files. Default: <model>-edgekit.")
 ]
 Formats = Annotated[
-    list[Literal["onnx", "tflite"]] | None,
-    typer.Option("--format", help="File format to write; repeatable. Default: onnx and tflite."),
+    list[str] | None,
+    typer.Option("--format", metavar="NAME", help="File format to write, onnx or tflite; repeatable. Default: both."),
 ]
 Layout = Annotated[
     Literal["keep", "nhwc"] | None,
@@ -102,14 +138,18 @@ Overwrite = Annotated[
 # ---- [verify] --------------------------------------------------------------------------------------------------------
 Metric = Annotated[
     str | None,
-    typer.Option("--metric", help="top1, top5, psnr, mse, mae or cosine. Default: top1 with labels, else what suits."),
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="top1, top5, psnr, mse, mae or cosine. Default: top1 with labels, else what suits.",
+    ),
 ]
 Layers = Annotated[
     bool | None,
     typer.Option("--layers", help="Also compare layer by layer (SQNR, dB). Default: no.", show_default=False),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads while latency is measured. Default: 1.")
+    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads while latency is measured. Default: 1.")
 ]
 
 # Parameter of a command -> (section, key) of the recipe; section "" is the top of the file.
@@ -157,11 +197,11 @@ def _read(name: str, value: object) -> object:
     match name, value:
         case "inputs", list():
             return dict(_shape(text) for text in value)
-        case ("resize" | "crop"), str():
+        case (("resize" | "crop"), str()):
             return _pixels(f"--{name}", value)
         case "scale", str():
             return _number("--scale", value)
-        case ("mean" | "std"), str():
+        case (("mean" | "std"), str()):
             return [_number(f"--{name}", part) for part in value.split(",")]
         case _, Path():
             return str(value)
@@ -205,3 +245,11 @@ def _number(option: str, text: str) -> float:
             f"{text.strip() or 'nothing'} is not a number or a fraction of two",
             f"write numbers such as {option} 1/255 or {option} 0.5, with a comma between channels",
         ) from None
+
+
+def recipe(parameters: Mapping[str, object]) -> RecipeRecord:
+    """The recipe of `--recipe`, with what the command line says over it."""
+    from edgekit.recipe import load_recipe  # pydantic takes a third of the time that `edgekit --help` has
+
+    path = parameters.get("recipe")
+    return load_recipe(path if isinstance(path, Path) else None, overrides(parameters))

@@ -73,7 +73,11 @@ class _Lines:
     @contextmanager
     def _step(self, title: str) -> Iterator[Advance]:
         print(title, file=sys.stderr, flush=True)
-        yield lambda n: None
+        yield _count_silently
 
     def note(self, text: str) -> None:
         print(plain(text), file=sys.stderr, flush=True)
+
+
+def _count_silently(n: int) -> None:
+    """Lines do not count."""

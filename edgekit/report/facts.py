@@ -6,10 +6,13 @@ Units are SI; shares and rates are 0..1. A `None` is an honest "not known" or "d
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
-from edgekit.profile.measure import Latency
 from edgekit.report.json import to_json
-from edgekit.verify.result import Verification
+
+if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
+    from edgekit.profile.measure import Latency
+    from edgekit.verify.result import Verification
 
 REPORT_NAME = "report.json"
 
@@ -91,7 +94,7 @@ class QuantizationFacts:
     """How real numbers became integers.
 
     ranges: the method asked for ("auto"); chosen: method -> number of tensors it won ({"mse": 31, "minmax": 10});
-    calibrated: False where inputs had to be synthesised; io: what the files take and give; scheme: the integer contract;
+    calibrated: False where inputs had to be synthesised; io: what the files take and give; scheme: the integers;
     repairs: what was done to win accuracy back ("bias correction: 12 ops"), in order.
     """
 

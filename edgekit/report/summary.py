@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgekit import units
-from edgekit.profile.measure import Latency
 from edgekit.report.facts import FileFacts, Report
-from edgekit.verify.result import Score, Verification
+
+if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
+    from edgekit.profile.measure import Latency
+    from edgekit.verify.result import Score, Verification
 
 METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "mse": "MSE", "mae": "MAE", "sqnr": "SQNR"}
 

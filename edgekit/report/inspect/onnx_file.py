@@ -1,0 +1,67 @@
+"""What an ONNX file holds: read from its protobuf, without its external data and without a runtime."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import onnx_ir as ir
+
+from edgekit.graph import cost
+from edgekit.report.inspect.contents import Contents, Tensor, damaged, unknown
+
+# An op is in INT8 files twice as often as in the model: these only convert.
+_CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+def read_onnx(path: Path) -> Contents:
+    graph = _load(path)
+    opset = graph.graph.opset_imports.get("", 0)
+    inputs = tuple(_tensor(value) for value in graph.graph.inputs if value.name not in graph.graph.initializers)
+    details = {"opset": str(opset), "producer": f"{graph.producer_name or '?'} {graph.producer_version or ''}".strip()}
+    details |= {key: value for key, value in graph.metadata_props.items() if key.startswith("edgekit")}
+    ops = Counter(node.op_type if not node.domain else f"{node.domain}.{node.op_type}" for node in graph.graph)
+    return Contents(
+        kind="ONNX",
+        inputs=inputs,
+        outputs=tuple(_tensor(value) for value in graph.graph.outputs),
+        ops=dict(ops.most_common()),
+        parameters=sum(_elements(value) for value in graph.graph.initializers.values()),
+        macs=_macs(graph),
+        details=details,
+    )
+
+
+def _load(path: Path) -> ir.Model:
+    """The format has no magic bytes: what parses and holds a graph with outputs is ONNX."""
+    try:
+        graph = ir.load(path)
+    except Exception as broken:
+        why = f"it is no kind of file that edgekit knows, and not ONNX either: {str(broken).partition(chr(10))[0]}"
+        raise unknown(path, why) from broken
+    if not graph.graph.outputs:
+        raise damaged(path, "read as ONNX it holds no graph with outputs")
+    return graph
+
+
+def _macs(graph: ir.Model) -> int | None:
+    """None where a shape is not known; nothing is inferred, since the file need not be well-formed."""
+    total = 0
+    for node in graph.graph:
+        try:
+            total += 0 if node.op_type in _CONVERSIONS else cost.macs(node)
+        except (AssertionError, IndexError, TypeError):
+            return None
+    return total
+
+
+def _tensor(value: ir.Value) -> Tensor:
+    dims = () if value.shape is None else tuple(dim if isinstance(dim, int) else None for dim in value.shape)
+    return Tensor(name=value.name or "", dtype=str(value.dtype).lower() if value.dtype else "?", shape=dims)
+
+
+def _elements(value: ir.Value) -> int:
+    if value.const_value is None:
+        return 0
+    return math.prod(dim for dim in value.const_value.shape.numpy())
