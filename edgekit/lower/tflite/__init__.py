@@ -22,6 +22,7 @@ from edgekit.lower.tflite import (
     matrix,
     pooling,
     refuse,
+    resize,
     shape,
 )
 from edgekit.lower.tflite.draft import Draft
@@ -120,7 +121,9 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     "PRelu": activation.prelu,
     "Pad": shape.pad,
     "Pow": elementwise.power,
+    "Relu": activation.clip,
     "Reshape": shape.reshape,
+    "Resize": resize.resize,
     "Slice": shape.slice_,
     "Softmax": activation.softmax,
     "SpaceToDepth": shape.space_to_depth,

@@ -15,7 +15,6 @@ from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.ops import Node, Tensor
 
 UNARY: Mapping[str, tuple[str, Callable[[], Any] | None]] = {
-    "Relu": ("RELU", None),
     "Sigmoid": ("LOGISTIC", None),
     "Tanh": ("TANH", None),
     "Elu": ("ELU", None),
@@ -30,6 +29,12 @@ UNARY: Mapping[str, tuple[str, Callable[[], Any] | None]] = {
     "Quantize": ("QUANTIZE", schema.QuantizeOptionsT),
     "Requantize": ("QUANTIZE", schema.QuantizeOptionsT),
     "Dequantize": ("DEQUANTIZE", schema.DequantizeOptionsT),
+}
+
+CLIPS: Mapping[tuple[float, float], str] = {
+    (0.0, np.inf): "RELU",
+    (0.0, 6.0): "RELU6",
+    (-1.0, 1.0): "RELU_N1_TO_1",
 }
 
 
@@ -65,18 +70,18 @@ def softmax(draft: Draft, node: Node) -> None:
 
 
 def clip(draft: Draft, node: Node) -> None:
-    """Bounds that are an op of their own, or MAXIMUM and MINIMUM."""
-    low, high = _bound(node, 1, -np.inf), _bound(node, 2, np.inf)
+    """Relu and Clip: bounds that are an op of their own, or MAXIMUM and MINIMUM."""
+    low, high = (0.0, np.inf) if node.op == "Relu" else (_bound(node, 1, -np.inf), _bound(node, 2, np.inf))
     x, result = draft.input(node, 0), draft.output(node.output)
-    match low, high:
-        case 0.0, np.inf:
-            draft.emit("RELU", (x,), result)
-        case 0.0, 6.0:
-            draft.emit("RELU6", (x,), result)
-        case -1.0, 1.0:
-            draft.emit("RELU_N1_TO_1", (x,), result)
-        case _:
-            clipped(draft, x, low, high, result)
+    if x.qparams is not None:  # what the integers' own range already cuts off needs no op
+        bottom, top = x.qparams.real_range
+        low, high = -np.inf if low <= bottom else low, np.inf if high >= top else high
+    if (low, high) == (-np.inf, np.inf):
+        draft.alias(node.output, x)
+    elif (low, high) in CLIPS:
+        draft.emit(CLIPS[low, high], (x,), result)
+    else:
+        clipped(draft, x, low, high, result)
 
 
 def clipped(draft: Draft, x: Tensor, low: float, high: float, result: Tensor) -> None:

@@ -136,7 +136,7 @@ def _same_scale(given: Value, scale: Array) -> bool:
     return given.qparams is not None and bool(np.allclose(np.atleast_1d(given.qparams.scale), scale, rtol=1e-6, atol=0))
 
 
-# -- kernels -------------------------------------------------------------------------------------------------------------
+# -- kernels ----------------------------------------------------------------------------------------------------------
 
 
 def _as_image_kernel(weight: Array) -> Array:

@@ -33,14 +33,15 @@ Named = Sequence[tuple[str, Tensor]]
 class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
     """A builder that puts byte vectors (constants) on aligned addresses."""
 
+    head: int
+
     def CreateNumpyVector(self, x: Array) -> int:  # noqa: N802
         if x.dtype != np.uint8:
             offset: int = super().CreateNumpyVector(x)
             return offset
         self.StartVector(1, x.size, ALIGNMENT)
-        head: int = self.head - x.size
-        self.head = head
-        self.Bytes[head : head + x.size] = x.tobytes()
+        self.head -= x.size
+        self.Bytes[self.head : self.head + x.size] = x.tobytes()
         end: int = self.EndVector()
         return end
 

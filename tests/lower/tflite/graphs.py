@@ -90,8 +90,26 @@ def as_ir(model: onnx.ModelProto) -> ir.Model:
 
 FIXED = {"Sigmoid": (1 / 256, -128), "Softmax": (1 / 256, -128), "Tanh": (1 / 128, 0), "HardSigmoid": (1 / 255, -128)}
 SAME = frozenset(
-    "Reshape Transpose Slice Split MaxPool GlobalMaxPool Pad Gather Tile Expand DepthToSpace SpaceToDepth Resize "
-    "ReduceMax ReduceMin Concat Min Max".split()
+    {
+        "Reshape",
+        "Transpose",
+        "Slice",
+        "Split",
+        "MaxPool",
+        "GlobalMaxPool",
+        "Pad",
+        "Gather",
+        "Tile",
+        "Expand",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Resize",
+        "ReduceMax",
+        "ReduceMin",
+        "Concat",
+        "Min",
+        "Max",
+    }
 )
 WEIGHTED: Mapping[str, int] = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": -1}
 

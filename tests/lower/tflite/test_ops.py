@@ -1,0 +1,46 @@
+"""One table of operators through both real runtimes: float to 1e-5, INT8 never more than one step apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.lower.tflite.cases import cases
+from tests.lower.tflite.graphs import Graph, as_ir, quantized, run_onnx, steps
+
+from edgekit.lower.tflite import TFLiteFile, to_tflite
+from edgekit.run.litert import Interpreter
+
+FLOAT_TOLERANCE = 1e-5  # relative to the largest output: sums in another order
+TABLE = cases()
+
+
+def run(file: TFLiteFile, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    outputs = Interpreter(file.data).run({spec.name: spec.to_file(sample[spec.name]) for spec in file.inputs})
+    return {spec.name: spec.from_file(outputs[spec.name]) for spec in file.outputs}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_float(name: str) -> None:
+    case = TABLE[name]
+    model = case.model()
+    file = to_tflite(as_ir(model), nhwc=len(name) % 2 == 0, io_int8=False, metadata={})
+    sample = case.samples(11)[0]
+    expected, found = run_onnx(model, sample), run(file, sample)
+    for output in case.outputs:
+        assert found[output].shape == expected[output].shape
+        largest = max(1.0, float(np.abs(expected[output]).max()))
+        np.testing.assert_allclose(found[output], expected[output], rtol=0, atol=FLOAT_TOLERANCE * largest)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_int8(name: str) -> None:
+    case = TABLE[name]
+    file = to_tflite(as_ir(quantized(case)), nhwc=len(name) % 2 == 0, io_int8=False, metadata={})
+    reference = quantized(case, np.dtype(np.uint8))
+    size = steps(case)
+    sample = case.samples(11)[0]
+    expected, found = run_onnx(reference, sample), run(file, sample)
+    for output in case.outputs:
+        apart = np.rint(np.abs(found[output] - expected[output]) / size[output])
+        assert found[output].shape == expected[output].shape
+        assert apart.max() <= 1, f"{apart.max()} steps, {np.mean(apart > 0):.2%} of the elements differ"
