@@ -102,6 +102,7 @@ def _from_module(
     notes += torch_file.to_float32(module)
     names, required = from_torch.parameters(module)
     inputs = shapes.settle(source.path, names, required, source.inputs, signature)
+    module = from_torch.taking(module, inputs, names)
     traceable = from_torch.traceable(module, inputs, source.path)
     program, more = from_torch.export(traceable, inputs, source.path)
     return _captured(program, module, inputs, source, kind, sha256, (*notes, *more))
@@ -112,12 +113,13 @@ def _from_program(source: Source, path: Path, signature: shapes.Signature | None
     _no_factory(source, "a torch.export program")
     program, trusted = exported_file.load(path, source.trust_pickle)
     notes = [f"the code in '{path}' was trusted"] if trusted else []
-    module = program.module()
+    module: nn.Module = program.module(check_guards=False)  # guards are code from the file; shapes are checked here
     torch_file.check_finite(module, source.path)
     held, fixed = exported_file.shapes_of(program, source.path)
     inputs, complete = shapes.complete(source.path, held, source.inputs, signature)
     more: tuple[str, ...] = (shapes.FIXED_AT_ONE,) if fixed else ()
     if not complete:
+        module = from_torch.Spread(module, program.call_spec.in_spec)
         program, more = from_torch.export(module, inputs, source.path)
     return _captured(program, module, inputs, source, "torch.export program", _sha256(path), (*notes, *more))
 
@@ -134,7 +136,7 @@ def _captured(
     from_torch.check_inference(program, source.path)
     graph = from_torch.to_graph(program, inputs, source.path)
     names = [str(value.name) for value in graph.graph.outputs]
-    reference = from_torch.reference_of(module, inputs, names)
+    reference = from_torch.reference_of(module, program.call_spec.in_spec, inputs, names)
     return Captured(graph=graph, reference=reference, kind=kind, sha256=sha256, notes=notes)
 
 

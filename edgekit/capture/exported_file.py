@@ -32,16 +32,19 @@ from edgekit.capture import shapes, torch_file
 from edgekit.capture.from_torch import quiet
 from edgekit.errors import EdgekitError
 
-# What a size may be made of: numbers, names, operators. No attribute, subscript, string or lambda can be written so.
-SAFE_SIZE = re.compile(r"(?:\d+(?:\.\d+)?|[A-Za-z]\w*|[-+*/%(),<>=&|~\s])*")
+# What a size may be made of (sympy's own notation): numbers, names, quoted names, operators. No attribute, subscript or
+# lambda can be written so, and the names are these.
+SIZE = re.compile(r"(?:\d+(?:\.\d+)?|[A-Za-z]\w*|'[A-Za-z]\w*'|[-+*/%(),<>=&|~\s])*")
 SIZE_NAMES = re.compile(
-    r"[suz]\d+|u\d+|zuf\d+|zf\d+|True|False|oo|int_oo|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|ModularIndexing"
-    r"|Where|Eq|Ne|And|Or|Not|Abs|Pow|floor|ceiling|Integer|Rational|ToFloat|TruncToInt|IntTrueDiv|FloatTrueDiv|RoundToInt"
+    r"[a-z]+\d+|Symbol|Integer|Float|Rational|positive|nonnegative|integer|precision|true|false|True|False|oo|int_oo"
+    r"|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|ModularIndexing|Where|Abs|floor|ceiling|And|Or|Not"
+    r"|Eq|Ne|Lt|Le|Gt|Ge|Equality|Unequality|StrictLessThan|LessThan|StrictGreaterThan|GreaterThan"
+    r"|ToFloat|TruncToInt|RoundToInt|FloorToInt|CeilToInt|IntTrueDiv|FloatTrueDiv|PowByNatural"
 )
-# Operators may be reached by these; any other dotted path below `torch` ends in a function of anybody's choice.
-SAFE_TARGET = re.compile(
-    r"torch\.ops\.\w+\.\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.(_sym_\w+|sym_\w+)|torch\._C\._\w*sym\w*"
-)
+# Operators are reached by these; another dotted path below `torch` may end in a function of anybody's choice.
+TARGET = re.compile(r"torch\.ops\.\w+\.\w+(\.\w+)?|_operator\.\w+|math\.\w+|torch\.(_sym_\w+|sym_\w+)")
+PATHS = ("torch", "#", "_operator", "math")  # what torch takes for a path; anything else stays a string
+CONTAINERS = {None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"}
 
 
 def load(path: Path, trust: bool) -> tuple[ExportedProgram, bool]:
@@ -65,7 +68,9 @@ def load(path: Path, trust: bool) -> tuple[ExportedProgram, bool]:
             f"the archive holds {len(programs)} programs ({', '.join(programs) or 'none'}); one is needed",
             "save the program alone with torch.export.save",
         )
-    return next(iter(programs.values())), bool(unsafe)
+    program = next(iter(programs.values()))
+    program._guards_code = []  # Python source from the file, which decomposing the program would execute
+    return program, bool(unsafe)
 
 
 def _unsafe(archive: PT2ArchiveReader) -> Iterator[str]:
@@ -100,36 +105,46 @@ def _unsafe_pickle(data: bytes) -> Iterator[str]:
 
 
 def _unsafe_text(node: Any) -> Iterator[str]:
-    """Sizes that are more than arithmetic, and operators that are none, anywhere in the program's JSON."""
+    """Sizes that are more than arithmetic, operators that are none and foreign containers, in the program's JSON."""
     match node:
         case dict():
             for key, value in node.items():
-                if key == "expr_str" and not _is_size(value):
-                    yield f"the size {value[:80]!r}"
-                elif (
-                    key == "target"
-                    and isinstance(value, str)
-                    and value.startswith(("torch", "#"))
-                    and not SAFE_TARGET.fullmatch(value)
-                ):
-                    yield f"the function {value}"
-                else:
-                    yield from _unsafe_text(value)
+                match key, value:
+                    case "expr_str", _ if not _is_size(value):
+                        yield f"the size {str(value)[:80]!r}"
+                    case "target" | "as_operator", str() if value.startswith(PATHS) and not TARGET.fullmatch(value):
+                        yield f"the function {value}"
+                    case "in_spec" | "out_spec", str():
+                        yield from _foreign_containers(json.loads(value)[1])
+                    case _:
+                        yield from _unsafe_text(value)
         case list():
             for value in node:
                 yield from _unsafe_text(value)
 
 
 def _is_size(text: Any) -> bool:
-    if not isinstance(text, str) or not SAFE_SIZE.fullmatch(text):
+    if not isinstance(text, str) or not SIZE.fullmatch(text):
         return False
     return all(SIZE_NAMES.fullmatch(name) for name in re.findall(r"[A-Za-z_]\w*", text))
+
+
+def _foreign_containers(spec: dict[str, Any]) -> Iterator[str]:
+    """Containers of inputs and outputs whose description would import a module: default dicts, enums as keys."""
+    context = json.loads(spec["context"]) if isinstance(spec["context"], str) else spec["context"]
+    if spec["type"] not in CONTAINERS or "__enum__" in json.dumps(context):
+        yield f"the container {spec['type']}"
+    for child in spec["children_spec"]:
+        yield from _foreign_containers(child)
 
 
 def shapes_of(program: ExportedProgram, model: str) -> tuple[dict[str, shapes.OpenShape], bool]:
     """(shape without the batch, dtype) by input name, None for sizes left open; and whether the batch is fixed."""
     held: dict[str, shapes.OpenShape] = {}
     fixed = False
+    for name, tensor in program.state_dict.items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise shapes.not_float32(model, name, str(tensor.dtype).removeprefix("torch."))
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     for spec in program.graph_signature.input_specs:
         if spec.kind.name != "USER_INPUT":
@@ -145,5 +160,8 @@ def shapes_of(program: ExportedProgram, model: str) -> tuple[dict[str, shapes.Op
         if batch not in (None, 1):
             raise shapes.fixed_batch(model, spec.arg.name, batch)
         fixed |= batch == 1
-        held[spec.arg.name] = (tuple(sizes), str(value.dtype).removeprefix("torch."))
+        dtype = str(value.dtype).removeprefix("torch.")
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise shapes.not_float32(model, spec.arg.name, dtype)
+        held[spec.arg.name] = (tuple(sizes), dtype)
     return held, fixed

@@ -87,7 +87,7 @@ def _load(where: Place) -> ModuleType:
                 "run edgekit from the folder that holds the package, or name the file: path/to/file.py:name",
             ) from missing
         raise _failed(where, missing) from missing
-    except Exception as broken:
+    except (Exception, SystemExit) as broken:
         raise _failed(where, broken) from broken
 
 
@@ -136,11 +136,11 @@ def _call(where: Place, factory: Callable[[], Any]) -> Any:
         return factory
     try:
         return factory()
-    except Exception as broken:
+    except (Exception, SystemExit) as broken:
         raise _failed(where, broken) from broken
 
 
-def _failed(where: Place, broken: Exception) -> EdgekitError:
+def _failed(where: Place, broken: BaseException) -> EdgekitError:
     return EdgekitError(
         "EK108",
         f"the factory '{where}' failed",

@@ -15,7 +15,8 @@ from edgekit.capture import onnx_file, shapes, torch_file
 from edgekit.capture.from_torch import BATCH, OPSET, quiet
 from edgekit.errors import EdgekitError
 
-OLDEST_OPSET = 13
+OLDEST_OPSET = 7  # from here on the ONNX project converts; the report says so below 13, which is what exporters write
+QUIET_OPSET = 13
 NEWEST_OPSET = 24  # what the onnxruntime that edgekit asks for runs
 # Local functions and both spellings of the standard's own domain.
 STANDARD = {"", "ai.onnx"}
@@ -31,10 +32,12 @@ def from_onnx(
     proto = onnx_file.load(path)
     _check_ops(path, proto)
     _drop_weight_inputs(proto)
+    opset = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD), 0)
     graph = _converted(path, _inlined(path, proto))
-    check_finite(path, graph)
-    note = _fix_sizes(path, graph, inputs, signature)
-    return _inferred(path, graph), note
+    _check_weights(path, graph)
+    notes = [f"converted from opset {opset} to {OPSET}"] if opset < QUIET_OPSET else []
+    notes += _fix_sizes(path, graph, inputs, signature)
+    return _inferred(path, graph), tuple(notes)
 
 
 def _check_ops(path: Path, proto: onnx.ModelProto) -> None:
@@ -116,21 +119,24 @@ def _converted(path: Path, graph: ir.Model) -> ir.Model:
     return graph
 
 
-def check_finite(path: Path, graph: ir.Model) -> None:
-    """No NaN in any constant, no infinity in a weight."""
+def _check_weights(path: Path, graph: ir.Model) -> None:
+    """Weights are float32 and finite; no constant is NaN."""
     for name, value in graph.graph.initializers.items():
-        array = value.const_value.numpy() if value.const_value is not None else None
-        if array is None or array.dtype.kind != "f" or np.isfinite(array).all():
-            continue
+        assert value.const_value is not None, "onnx_file.load brought every tensor into memory"
         weighs = any(node.op_type in WEIGHTED for node, _ in value.uses())
+        if weighs and value.const_value.dtype in OTHER_FLOATS:
+            raise shapes.not_float32(str(path), name, value.const_value.dtype.name.lower())
+        array = value.const_value.numpy()
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
         if count := int((~np.isfinite(array) if weighs else np.isnan(array)).sum()):
             raise torch_file.not_finite(str(path), name, count, array.size)
 
 
 def _fix_sizes(
     path: Path, graph: ir.Model, inputs: Mapping[str, shapes.Shape], signature: shapes.Signature | None
-) -> tuple[str, ...]:
-    """Give every open size but the batch its number, everywhere; call the batch 'batch'. Returns a note."""
+) -> list[str]:
+    """Give every open size but the batch its number, everywhere; call the batch 'batch'. Returns notes."""
     held = {str(value.name): _open_shape(path, value) for value in graph.graph.inputs}
     settled, _ = shapes.complete(str(path), held, inputs, signature)
     names: dict[str, str | int] = {}
@@ -145,7 +151,7 @@ def _fix_sizes(
     for node in graph.graph.all_nodes():
         for value in node.outputs:
             _rename_sizes(value, names)
-    return (shapes.FIXED_AT_ONE,) if fixed else ()
+    return [shapes.FIXED_AT_ONE] if fixed else []
 
 
 def _open_shape(path: Path, value: ir.Value) -> shapes.OpenShape:
@@ -160,6 +166,7 @@ def _open_shape(path: Path, value: ir.Value) -> shapes.OpenShape:
     return tuple(d if isinstance(d, int) else None for d in rest), str(value.dtype.numpy())
 
 
+OTHER_FLOATS = {ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 FED = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.BOOL}
 
 

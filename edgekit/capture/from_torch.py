@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
+from onnx_ir.passes import common
 from torch import nn
 from torch._export.converter import TS2EPConverter
 from torch.export import Dim, ExportedProgram
@@ -58,6 +59,26 @@ def parameters(module: nn.Module) -> tuple[list[str], int]:
     if any(p.kind == p.VAR_POSITIONAL for p in kinds) and not named:
         return [], 0
     return [p.name for p in named], sum(p.default is p.empty for p in named)
+
+
+class Spread(nn.Module):
+    """A module that takes its inputs in a row, put into the places (keywords, nested tuples) that `spec` describes."""
+
+    def __init__(self, module: nn.Module, spec: pytree.TreeSpec) -> None:
+        super().__init__()
+        self.module, self.spec = module, spec
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        args, kwargs = pytree.tree_unflatten(inputs, self.spec)
+        return self.module(*args, **kwargs)
+
+
+def taking(module: nn.Module, inputs: Sequence[Input], names: Sequence[str]) -> nn.Module:
+    """The module, called by keyword where the inputs skip one of forward's parameters."""
+    fed = [i.name for i in inputs]
+    if not names or fed == list(names[: len(fed)]):
+        return module
+    return Spread(module, pytree.tree_structure(((), dict.fromkeys(fed, 0))))
 
 
 def export(module: nn.Module, inputs: Sequence[Input], model: str) -> tuple[ExportedProgram, tuple[str, ...]]:
@@ -173,9 +194,9 @@ def check_inference(program: ExportedProgram, model: str) -> None:
         if trains is not None and len(node.args) > trains and node.args[trains] is True:
             raise EdgekitError(
                 "EK205",
-                f"'{model}' was saved in training mode",
-                f"its '{node.name}' ({node.target}) trains: it would drop or normalize by the batch at run time",
-                "call model.eval() before exporting or tracing it",
+                f"'{model}' computes as in training",
+                f"'{node.name}' ({node.target}) drops values or normalizes by the batch, whatever the mode",
+                "call model.eval() before tracing or exporting; in code, write F.dropout(x, training=self.training)",
             )
 
 
@@ -188,6 +209,8 @@ def to_graph(program: ExportedProgram, inputs: Sequence[Input], model: str) -> i
         raise not_exportable(model, broken) from broken
     assert exported is not None
     graph: ir.Model = exported.model
+    if graph.functions:
+        graph = ir.passes.Sequential(common.InlinePass(), common.NameFixPass())(graph).model
     _name_batch(graph.graph)
     _rename(graph.graph, graph.graph.inputs, [i.name for i in inputs])
     _rename(graph.graph, graph.graph.outputs, output_names(program))
@@ -242,13 +265,16 @@ def _rename(graph: ir.Graph, values: Sequence[ir.Value], names: Sequence[str]) -
         taken.add(unique)
 
 
-def reference_of(module: nn.Module, inputs: Sequence[Input], names: Sequence[str]) -> Callable[[Arrays], Arrays]:
+def reference_of(
+    module: nn.Module, spec: pytree.TreeSpec, inputs: Sequence[Input], names: Sequence[str]
+) -> Callable[[Arrays], Arrays]:
     """The module itself as a function of arrays: by input name in, by output name out."""
 
     def run(arrays: Arrays) -> Arrays:
         fed = [torch.from_numpy(np.ascontiguousarray(arrays[i.name]).astype(i.dtype, copy=False)) for i in inputs]
+        args, kwargs = pytree.tree_unflatten(fed, spec)
         with torch.inference_mode():
-            leaves = pytree.tree_leaves(module(*fed))
+            leaves = pytree.tree_leaves(module(*args, **kwargs))
         tensors = [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
         return dict(zip(names, tensors, strict=True))
 

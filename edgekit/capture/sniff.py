@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import zipfile
 from pathlib import Path
@@ -135,7 +136,11 @@ def _is_safetensors(head: bytes, size: int, path: Path) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    return all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head) and b"\x00" not in head
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end inside of a character
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def _text(path: Path, head: bytes) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import pickletools
-import zipfile
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,10 @@ WRAPPERS = (
     "weights",
 )
 PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # nn.DataParallel and torch.compile
-PLAIN = frozenset({"collections.OrderedDict", "collections.Counter", "torch.nn.parameter.Parameter"})
+PLAIN = frozenset({"collections.OrderedDict", "collections.Counter", "__builtin__.set", "builtins.set"})
+PLAIN_TORCH = re.compile(
+    r"torch\.nn\.parameter\.Parameter|torch\._utils\._rebuild_\w+|torch\.(\w+\.)?\w*Storage|torch\.[a-z]+\d+|torch\.Size"
+)
 SHOWN = 6  # names in an error message
 
 
@@ -68,9 +71,9 @@ def refused_pickle(path: Path, unsafe: list[str]) -> EdgekitError:
     more = f" and {len(unsafe) - SHOWN} more" if len(unsafe) > SHOWN else ""
     return EdgekitError(
         "EK104",
-        f"'{path}' is a pickle that can run code when it is loaded",
+        f"'{path}' can run code when it is loaded",
         f"besides tensors it asks for {', '.join(unsafe[:SHOWN])}{more}",
-        "save model.state_dict() instead and name the class with --model file.py:factory; "
+        "save model.state_dict() instead and name what builds the module with --model file.py:factory; "
         "or, if you trust where the file is from, add --trust-pickle",
     )
 
@@ -78,8 +81,11 @@ def refused_pickle(path: Path, unsafe: list[str]) -> EdgekitError:
 def unsafe_globals(data: bytes) -> list[str]:
     """The 'module.name's beyond tensors and containers that a torch.save file asks for, read without running it."""
     if data.startswith(b"PK"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            data = b"".join(archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
+        # The reader that torch.load uses: another might see other bytes in a crafted archive.
+        try:
+            data = torch._C.PyTorchFileReader(io.BytesIO(data)).get_record("data.pkl")
+        except RuntimeError:
+            return []
     return [name for name in dict.fromkeys(_globals(data)) if not _is_plain(name)]
 
 
@@ -105,11 +111,7 @@ def _globals(data: bytes) -> list[str]:
 
 def _is_plain(name: str) -> bool:
     """Whether it only builds tensors and containers. Asked after a refusal, to say what it was about."""
-    return (
-        name in PLAIN
-        or name.startswith("torch._utils._rebuild_")
-        or (name.startswith("torch.") and (name.endswith("Storage") or name.count(".") == 1))
-    )
+    return name in PLAIN or PLAIN_TORCH.fullmatch(name) is not None
 
 
 def damaged(path: Path, broken: Exception) -> EdgekitError:
