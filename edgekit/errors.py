@@ -97,6 +97,81 @@ PAGES: dict[str, Page] = {
         "a model cannot reach other files of yours.",
     ),
     "EK113": Page(Exit.USAGE, "external weights missing", "A data file of an ONNX model is missing or too small."),
+    "EK120": Page(
+        Exit.USAGE,
+        "not a kind of samples",
+        "Samples come from an .npz or .npy file, a folder of .jpg, .png, .bmp or .webp images, or file.py:factory.",
+    ),
+    "EK121": Page(
+        Exit.USAGE, "damaged samples file", "The file is cut short, or is not what its suffix says. Save it again."
+    ),
+    "EK122": Page(Exit.USAGE, "samples are not numbers", "Inputs and targets must be bool, integers or floats."),
+    "EK123": Page(
+        Exit.REFUSED,
+        "samples hold Python objects",
+        "An array of objects is a pickle, and unpickling can run any code. Save plain numbers.",
+    ),
+    "EK124": Page(
+        Exit.REFUSED,
+        "samples too large to be true",
+        "A small file claims a size that would fill the memory or the disk. Such files are made to do harm, or by"
+        " mistake; nothing was unpacked.",
+    ),
+    "EK125": Page(Exit.USAGE, "no samples", "There is nothing to calibrate or to judge on."),
+    "EK126": Page(Exit.USAGE, "unreadable image", "An image is damaged, of another format, or not 8 bits per channel."),
+    "EK127": Page(
+        Exit.USAGE,
+        "bad labels.csv",
+        "It has the header file,label and one line per image. A label is a class index or a class name.",
+    ),
+    "EK128": Page(Exit.REFUSED, "labels.csv leaves its folder", "It may name only files in its folder or below."),
+    "EK129": Page(
+        Exit.USAGE,
+        "counts disagree",
+        "Inputs, labels and targets must have one row per sample. Where an array is called `inputs`, arrays with other"
+        " names are left out; otherwise every array is an input.",
+    ),
+    "EK130": Page(Exit.USAGE, "samples not finite", "A sample holds NaN or an infinity, and would spoil a scale."),
+    "EK131": Page(
+        Exit.USAGE,
+        "samples of several shapes",
+        "All samples must have one shape. --resize N --crop N, or --resize HxW, brings images to one size.",
+    ),
+    "EK132": Page(
+        Exit.USAGE,
+        "preprocess does not fit",
+        "--resize and --crop are for image files, --mean and --std need one number or one per channel, and"
+        " --samples-layout says where the channels of arrays are.",
+    ),
+    "EK133": Page(
+        Exit.USAGE,
+        "not batches",
+        "A factory of samples gives batches: arrays with the batch axis first, dicts of arrays by input name, or pairs"
+        " (inputs, labels).",
+    ),
+    "EK134": Page(
+        Exit.USAGE,
+        "too few different samples",
+        "Calibration and evaluation never share content. Too few different samples are there for both.",
+    ),
+    "EK135": Page(Exit.USAGE, "an input has no samples", "Samples of several inputs are named after the inputs."),
+    "EK136": Page(
+        Exit.EXHAUSTED,
+        "no room for samples",
+        "Compressed arrays and batches from code pass through a temporary file, so that memory stays small. TMPDIR says"
+        " where.",
+    ),
+    "EK137": Page(Exit.USAGE, "bad labels", "Labels are one class index per sample, `classes` one name per class."),
+    "EK138": Page(Exit.USAGE, "labels unclear", "Images lie both in class folders and beside them."),
+    "EK150": Page(Exit.USAGE, "not a TOML file", "Recipes and devices are TOML. The message says the line."),
+    "EK151": Page(Exit.USAGE, "unknown key", "Every key of a recipe or device is known, so that a slip is noticed."),
+    "EK152": Page(
+        Exit.USAGE, "wrong value", "A key of a recipe or device, or the option over it, has a value it cannot have."
+    ),
+    "EK153": Page(Exit.USAGE, "missing key", "A recipe or device lacks a key that has no default."),
+    "EK160": Page(
+        Exit.USAGE, "unknown device", "--device takes a name that edgekit carries, or the path of a device's TOML file."
+    ),
     "EK190": Page(
         Exit.USAGE,
         "an option's value cannot be read",
@@ -121,6 +196,12 @@ PAGES: dict[str, Page] = {
         "the demo's files are already there",
         "edgekit does not replace files without being asked to. `--overwrite` asks for it; `-o` names another folder.",
     ),
+    "EK195": Page(
+        Exit.USAGE,
+        "output exists",
+        "An output of this run exists already. Nothing is overwritten unless --overwrite says so.",
+    ),
+    "EK196": Page(Exit.USAGE, "output folder not writable", "The output folder cannot be made or written to."),
     # ---- 2xx: capture ----------------------------------------------------------------------------------------------
     "EK201": Page(
         Exit.USAGE,
@@ -177,6 +258,9 @@ PAGES: dict[str, Page] = {
         "a shape that TFLite cannot hold",
         "A TFLite file has fixed shapes and batch 1. An axis other than the batch is open, or a value that must be a "
         "constant is computed. Give every input a fixed shape with --input name=1x3x224x224.",
+    ),
+    "EK504": Page(
+        Exit.UNSUPPORTED, "too large for float16", "A weight lies beyond 65504, the largest number that float16 holds."
     ),
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------
     "EK601": Page(
