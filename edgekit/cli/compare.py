@@ -40,7 +40,7 @@ def compare(
     first: First,
     second: Second,
     data: options.Data = None,
-    evaluation: options.Evaluation = None,
+    eval: options.Evaluation = None,
     min_agreement: MinAgreement = None,
     max_drop: MaxDrop = None,
     metric: options.Metric = None,
@@ -56,17 +56,17 @@ def compare(
     verbose: options.Verbose = False,
 ) -> int:
     """Run two files on the same samples and say how they differ."""
-    wanted = options.recipe({**context.params, "model": str(first)})
+    wanted = options.recipe({**context.params, "path": str(first)})
     from edgekit import pipeline
-    from edgekit.cli import output
+    from edgekit.cli import result
 
     with watching(verbose) as progress:
         verification = pipeline.compare(first, second, wanted, progress)
     broken = broken_limits(verification, min_agreement, max_drop)
     if json:
-        output.print_json({"verification": verification, "broken_limits": broken})
+        result.print_json({"verification": verification, "broken_limits": broken})
     else:
-        output.print_verification(verification)
+        result.print_verification(verification)
         for sentence in broken:
             typer.echo(f"failed: {sentence}", err=True)
     return Exit.FAILED if broken else Exit.DONE

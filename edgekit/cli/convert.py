@@ -17,23 +17,23 @@ Precision = Annotated[
 
 def convert(
     context: typer.Context,
-    model: options.Model = None,
-    factory: options.Factory = None,
+    path: options.Model = None,
+    model: options.Factory = None,
     precision: Precision = "float32",
-    formats: options.Formats = None,
-    directory: options.Directory = None,
+    format: options.Formats = None,
+    output: options.Directory = None,
     overwrite: options.Overwrite = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
     data: options.Data = None,
-    evaluation: options.Evaluation = None,
+    eval: options.Evaluation = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
     scale: options.Scale = None,
     mean: options.Mean = None,
     std: options.Std = None,
     samples_layout: options.SamplesLayout = None,
-    inputs: options.Inputs = None,
+    input: options.Inputs = None,
     trust_pickle: options.TrustPickle = None,
     layout: options.Layout = None,
     metric: options.Metric = None,
@@ -43,8 +43,8 @@ def convert(
     """Write a model as float32 or float16 ONNX or TFLite."""
     wanted = options.recipe(context.params)
     from edgekit import pipeline
-    from edgekit.cli import output
+    from edgekit.cli import result
 
     with watching(verbose) as progress:
         report = pipeline.convert(wanted, precision, progress)
-    output.print_report(report, json)
+    result.print_report(report, json)

@@ -32,7 +32,7 @@ def demo(
     recipe = options.recipe({**_arguments(output), "overwrite": overwrite, "seed": seed})
     from edgekit import pipeline
     from edgekit.cli import demo_training
-    from edgekit.cli import output as result
+    from edgekit.cli import result
 
     demo_training.prepare(output, overwrite=bool(overwrite), seed=seed)
     _say(f"\nwhat follows is the same as\n\n  {_command(output)}\n")
@@ -44,12 +44,12 @@ def demo(
 def _arguments(folder: Path) -> dict[str, object]:
     """The options of `edgekit quantize` that the demo stands for."""
     return {
-        "model": str(folder / "digits.pt"),
-        "factory": f"{folder / 'digits.py'}:digits_net",
-        "calibration": str(folder / "digits-train.npz"),
-        "evaluation": str(folder / "digits-test.npz"),
+        "path": str(folder / "digits.pt"),
+        "model": f"{folder / 'digits.py'}:digits_net",
+        "calib": str(folder / "digits-train.npz"),
+        "eval": str(folder / "digits-test.npz"),
         "scale": "1/16",
-        "directory": folder,
+        "output": folder,
     }
 
 

@@ -1,4 +1,4 @@
-"""Every option once: its name, its words, and the recipe key that it overrides.
+"""Every option once: its name and its words. `edgekit.flags` says which key of a recipe it overrides.
 
 An option left out is None and leaves the recipe's value (or its default) alone; help says that default in words.
 """
@@ -6,13 +6,12 @@ An option left out is None and leaves the recipe's value (or its default) alone;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgekit.errors import EdgekitError
+from edgekit import flags
 
 if TYPE_CHECKING:
     from edgekit.recipe import Recipe as RecipeRecord
@@ -152,104 +151,12 @@ Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Threads while latency is measured. Default: 1.")
 ]
 
-# Parameter of a command -> (section, key) of the recipe; section "" is the top of the file.
-RECIPE_KEYS: Mapping[str, tuple[str, str]] = {
-    "model": ("model", "path"),
-    "factory": ("model", "factory"),
-    "inputs": ("model", "inputs"),
-    "trust_pickle": ("model", "trust_pickle"),
-    "data": ("data", "data"),
-    "calibration": ("data", "calibration"),
-    "evaluation": ("data", "evaluation"),
-    "calibration_count": ("data", "calibration_count"),
-    "seed": ("data", "seed"),
-    "resize": ("preprocess", "resize"),
-    "crop": ("preprocess", "crop"),
-    "scale": ("preprocess", "scale"),
-    "mean": ("preprocess", "mean"),
-    "std": ("preprocess", "std"),
-    "samples_layout": ("preprocess", "layout"),
-    "ranges": ("quantize", "ranges"),
-    "io": ("quantize", "io"),
-    "directory": ("output", "directory"),
-    "formats": ("output", "formats"),
-    "layout": ("output", "layout"),
-    "overwrite": ("output", "overwrite"),
-    "metric": ("verify", "metric"),
-    "layers": ("verify", "layers"),
-    "threads": ("verify", "threads"),
-    "device": ("", "device"),
-}
 
-
-def overrides(parameters: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """What the command line says, by section and key of the recipe; what it leaves open is not there."""
-    said: dict[str, dict[str, object]] = {}
-    for name, (section, key) in RECIPE_KEYS.items():
-        value = parameters.get(name)
-        if value is not None and value != []:
-            said.setdefault(section, {})[key] = _read(name, value)
-    return said
-
-
-def _read(name: str, value: object) -> object:
-    """A value in the recipe's terms."""
-    match name, value:
-        case "inputs", list():
-            return dict(_shape(text) for text in value)
-        case (("resize" | "crop"), str()):
-            return _pixels(f"--{name}", value)
-        case "scale", str():
-            return _number("--scale", value)
-        case (("mean" | "std"), str()):
-            return [_number(f"--{name}", part) for part in value.split(",")]
-        case _, Path():
-            return str(value)
-        case _:
-            return value
-
-
-def _shape(text: str) -> tuple[str, list[int]]:
-    """'image=1x3x224x224' -> ('image', [1, 3, 224, 224])."""
-    name, equals, dims = text.rpartition("=")
-    sizes = dims.lower().split("x")
-    if not (name and equals and all(size.isascii() and size.isdecimal() and int(size) > 0 for size in sizes)):
-        raise EdgekitError(
-            "EK190", f"cannot read --input {text}", "it is not name=AxBxC", "write it as --input image=1x3x224x224"
-        )
-    return name, [int(size) for size in sizes]
-
-
-def _pixels(option: str, text: str) -> int | list[int]:
-    """'224' -> 224; '240x320' -> [240, 320]."""
-    sizes = text.lower().split("x")
-    if len(sizes) > 2 or not all(size.isascii() and size.isdecimal() and int(size) > 0 for size in sizes):
-        raise EdgekitError(
-            "EK190",
-            f"cannot read {option} {text}",
-            "it is neither N nor HxW in pixels",
-            f"write it as {option} 224 or {option} 240x320",
-        )
-    return int(sizes[0]) if len(sizes) == 1 else [int(size) for size in sizes]
-
-
-def _number(option: str, text: str) -> float:
-    """'1/255' or '.485' as a float."""
-    try:
-        top, slash, bottom = text.strip().partition("/")
-        return float(Fraction(top) / Fraction(bottom)) if slash else float(Fraction(top))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise EdgekitError(
-            "EK190",
-            f"cannot read {option} {text}",
-            f"{text.strip() or 'nothing'} is not a number or a fraction of two",
-            f"write numbers such as {option} 1/255 or {option} 0.5, with a comma between channels",
-        ) from None
-
-
-def recipe(parameters: Mapping[str, object]) -> RecipeRecord:
+def recipe(said: Mapping[str, object]) -> RecipeRecord:
     """The recipe of `--recipe`, with what the command line says over it."""
     from edgekit.recipe import load_recipe  # pydantic takes a third of the time that `edgekit --help` has
 
-    path = parameters.get("recipe")
-    return load_recipe(path if isinstance(path, Path) else None, overrides(parameters))
+    path, inputs = said.get("recipe"), said.get("input")
+    if isinstance(inputs, list) and inputs:
+        said = {**said, "input": dict(flags.shape(text) for text in inputs)}
+    return load_recipe(path if isinstance(path, Path) else None, flags.by_section(said))

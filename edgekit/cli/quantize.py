@@ -10,13 +10,13 @@ from edgekit.cli.progress import watching
 
 def quantize(
     context: typer.Context,
-    model: options.Model = None,
-    factory: options.Factory = None,
+    path: options.Model = None,
+    model: options.Factory = None,
     data: options.Data = None,
-    calibration: options.Calibration = None,
-    evaluation: options.Evaluation = None,
-    calibration_count: options.CalibrationCount = None,
-    directory: options.Directory = None,
+    calib: options.Calibration = None,
+    eval: options.Evaluation = None,
+    calib_count: options.CalibrationCount = None,
+    output: options.Directory = None,
     overwrite: options.Overwrite = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
@@ -26,11 +26,11 @@ def quantize(
     mean: options.Mean = None,
     std: options.Std = None,
     samples_layout: options.SamplesLayout = None,
-    inputs: options.Inputs = None,
+    input: options.Inputs = None,
     trust_pickle: options.TrustPickle = None,
     ranges: options.Ranges = None,
     io: options.Io = None,
-    formats: options.Formats = None,
+    format: options.Formats = None,
     layout: options.Layout = None,
     metric: options.Metric = None,
     layers: options.Layers = None,
@@ -42,8 +42,8 @@ def quantize(
     """Turn a trained model into verified INT8 ONNX and TFLite files."""
     wanted = options.recipe(context.params)
     from edgekit import pipeline
-    from edgekit.cli import output
+    from edgekit.cli import result
 
     with watching(verbose) as progress:
         report = pipeline.quantize(wanted, progress)
-    output.print_report(report, json)
+    result.print_report(report, json)

@@ -12,9 +12,7 @@ from pathlib import Path
 from edgekit.errors import EdgekitError
 from edgekit.report.inspect.archive import read_npy, read_safetensors, read_zip
 from edgekit.report.inspect.contents import Contents, FileIdentity
-from edgekit.report.inspect.onnx_file import read_onnx
 from edgekit.report.inspect.pickled import read_pickle
-from edgekit.report.inspect.tflite import read_tflite
 
 __all__ = ["Contents", "FileIdentity", "inspect"]
 
@@ -33,10 +31,12 @@ def inspect(path: Path) -> FileIdentity:
 
 
 def _read(path: Path) -> Contents:
-    """The reader is chosen by the first bytes."""
+    """The reader is chosen by the first bytes; two of them bring libraries that take a second to load."""
     with path.open("rb") as file:
         head = file.read(16)
     if head[4:8] == b"TFL3":
+        from edgekit.report.inspect.tflite import read_tflite
+
         return read_tflite(path)
     if head.startswith(b"PK\x03\x04"):
         return read_zip(path)
@@ -46,4 +46,6 @@ def _read(path: Path) -> Contents:
         return read_pickle(path)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _SAFETENSORS_HEADER_MAX:
         return read_safetensors(path)
+    from edgekit.report.inspect.onnx_file import read_onnx
+
     return read_onnx(path)

@@ -7,12 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import onnx_ir as ir
+from onnx_ir.passes import common as passes
 
 from edgekit.graph import cost
 from edgekit.report.inspect.contents import Contents, Tensor, damaged, unknown
-
-# An op is in INT8 files twice as often as in the model: these only convert.
-_CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
 def read_onnx(path: Path) -> Contents:
@@ -46,19 +44,26 @@ def _load(path: Path) -> ir.Model:
 
 
 def _macs(graph: ir.Model) -> int | None:
-    """None where a shape is not known; nothing is inferred, since the file need not be well-formed."""
-    total = 0
-    for node in graph.graph:
-        try:
-            total += 0 if node.op_type in _CONVERSIONS else cost.macs(node)
-        except (AssertionError, IndexError, TypeError):
-            return None
-    return total
+    """None where the file does not tell the shapes that the sum needs."""
+    try:
+        return sum(cost.macs(node) for node in _with_shapes(graph).graph)
+    except (AssertionError, IndexError, TypeError):
+        return None
+
+
+def _with_shapes(graph: ir.Model) -> ir.Model:
+    """Shapes follow from the inputs' where exporters left them out; weights are not needed and not read."""
+    known = all(value.shape is not None for node in graph.graph for value in node.outputs)
+    return graph if known else passes.ShapeInferencePass()(graph).model
 
 
 def _tensor(value: ir.Value) -> Tensor:
     dims = () if value.shape is None else tuple(dim if isinstance(dim, int) else None for dim in value.shape)
-    return Tensor(name=value.name or "", dtype=str(value.dtype).lower() if value.dtype else "?", shape=dims)
+    return Tensor(name=value.name or "", dtype=_dtype(value), shape=dims)
+
+
+def _dtype(value: ir.Value) -> str:
+    return "?" if value.dtype is None else str(value.dtype.numpy())
 
 
 def _elements(value: ir.Value) -> int:

@@ -13,12 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.report.inspect.contents import Contents, Tensor, damaged
 
-_OPS: dict[int, str] = {
-    number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")
-}
-_TYPES: dict[int, str] = {
-    number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")
-}
+_OPS: dict[int, str] = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
+_TYPES: dict[int, str] = {number: name.lower() for name, number in vars(schema.TensorType).items() if name.isupper()}
 _SMALLEST_ITEM = 4  # bytes of a vector's element: an offset or an int32
 
 

@@ -1,0 +1,122 @@
+"""The Python API: what the commands do, as functions that give back the object which the commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+import numpy as np
+from torch import nn
+
+from edgekit import flags, pipeline
+from edgekit.artifact import Arrays
+from edgekit.pipeline import Given
+from edgekit.progress import SILENT, Progress
+from edgekit.recipe import Recipe, load_recipe
+from edgekit.report import Report
+from edgekit.verify.result import Verification
+
+Model = str | Path | nn.Module
+SamplesGiven = str | Path | Arrays | np.ndarray[Any, Any]
+Number = float | str
+
+
+class Options(TypedDict, total=False):
+    """The options of the command line, by the same names and with the same meanings (`edgekit quantize --help`)."""
+
+    model: str
+    input: Mapping[str, Sequence[int]]
+    trust_pickle: bool
+    calib: SamplesGiven
+    eval: SamplesGiven
+    calib_count: int
+    seed: int
+    resize: int | tuple[int, int]
+    crop: int | tuple[int, int]
+    scale: Number
+    mean: Number | Sequence[float]
+    std: Number | Sequence[float]
+    samples_layout: Literal["nhwc", "nchw"]
+    ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
+    io: Literal["float32", "int8"]
+    format: Sequence[Literal["onnx", "tflite"]]
+    layout: Literal["keep", "nhwc"]
+    overwrite: bool
+    metric: str
+    layers: bool
+    threads: int
+    device: str
+    recipe: str | Path
+
+
+def quantize(
+    source: Model,
+    samples: SamplesGiven | None = None,
+    *,
+    out: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Unpack[Options],
+) -> Report:
+    """Turn a trained model into verified INT8 ONNX and TFLite files; returns what `edgekit quantize` prints.
+
+    source: a model file, "file.py:factory", or an nn.Module; samples: a file or folder, or arrays with the batch first:
+    {"inputs": (N, ...), "labels": (N,)} (by input name where the model has several inputs), split into calibration and
+    evaluation by content; calib, eval: the two apart, instead; out: the folder, "<model>-edgekit" by default.
+    Raises EdgekitError, whose text says what, why, and how to fix it.
+
+        report = edgekit.quantize("model.pt", {"inputs": x, "labels": y}, model="nets.py:resnet20", scale="1/255")
+        print(report)
+        report.verification.scores[1].drop
+    """
+    recipe, given = _read(source, samples, out, options)
+    return pipeline.quantize(recipe, progress, given)
+
+
+def convert(
+    source: Model,
+    samples: SamplesGiven | None = None,
+    *,
+    precision: Literal["float32", "float16"] = "float32",
+    out: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Unpack[Options],
+) -> Report:
+    """Write a model as float32 or float16 files; the arguments are those of `quantize`."""
+    recipe, given = _read(source, samples, out, options)
+    return pipeline.convert(recipe, precision, progress, given)
+
+
+def compare(
+    first: str | Path,
+    second: str | Path,
+    samples: SamplesGiven | None = None,
+    *,
+    progress: Progress = SILENT,
+    **options: Unpack[Options],
+) -> Verification:
+    """Run two model files on the same samples; `second` is judged by `first`."""
+    recipe, given = _read(first, samples, None, options)
+    return pipeline.compare(Path(first), Path(second), recipe, progress, given)
+
+
+def _read(
+    source: Model, samples: SamplesGiven | None, out: str | Path | None, options: Options
+) -> tuple[Recipe, Given]:
+    """Paths go into the recipe, what is in memory goes beside it."""
+    said: dict[str, Any] = {**options, "path": source, "data": samples, "output": out}
+    memory = {name: said.pop(name) for name in ("path", "data", "calib", "eval") if _in_memory(said.get(name))}
+    if "path" in memory:
+        said["path"] = type(source).__name__.lower()  # names the files
+    given = Given(
+        model=memory.get("path"),
+        data=memory.get("data"),
+        calibration=memory.get("calib"),
+        evaluation=memory.get("eval"),
+    )
+    recipe = said.get("recipe")
+    return load_recipe(None if recipe is None else Path(recipe), flags.by_section(said)), given
+
+
+def _in_memory(value: object) -> bool:
+    return value is not None and not isinstance(value, str | Path)

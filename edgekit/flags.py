@@ -1,0 +1,60 @@
+"""What people can ask for, by the name that the command line and the Python API use, and where a recipe keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgekit.errors import EdgekitError
+
+# Name -> (section, key) of a recipe; section "" is the top of the file. `--calib-count` is `calib_count` here.
+FLAGS: Mapping[str, tuple[str, str]] = {
+    "path": ("model", "path"),
+    "model": ("model", "factory"),
+    "input": ("model", "inputs"),
+    "trust_pickle": ("model", "trust_pickle"),
+    "data": ("data", "data"),
+    "calib": ("data", "calibration"),
+    "eval": ("data", "evaluation"),
+    "calib_count": ("data", "calibration_count"),
+    "seed": ("data", "seed"),
+    "resize": ("preprocess", "resize"),
+    "crop": ("preprocess", "crop"),
+    "scale": ("preprocess", "scale"),
+    "mean": ("preprocess", "mean"),
+    "std": ("preprocess", "std"),
+    "samples_layout": ("preprocess", "layout"),
+    "ranges": ("quantize", "ranges"),
+    "io": ("quantize", "io"),
+    "output": ("output", "directory"),
+    "format": ("output", "formats"),
+    "layout": ("output", "layout"),
+    "overwrite": ("output", "overwrite"),
+    "metric": ("verify", "metric"),
+    "layers": ("verify", "layers"),
+    "threads": ("verify", "threads"),
+    "device": ("", "device"),
+}
+
+Sections = dict[str, dict[str, object]]
+
+
+def by_section(said: Mapping[str, object]) -> Sections:
+    """What was asked for, as a recipe would say it; None and names that are not flags are left out."""
+    sections: Sections = {}
+    for name, (section, key) in FLAGS.items():
+        value = said.get(name)
+        if value is not None and value != []:
+            sections.setdefault(section, {})[key] = str(value) if isinstance(value, Path) else value
+    return sections
+
+
+def shape(text: str) -> tuple[str, list[int]]:
+    """'image=1x3x224x224' -> ('image', [1, 3, 224, 224])."""
+    name, equals, dims = text.rpartition("=")
+    sizes = dims.lower().split("x")
+    if not (name and equals and all(size.isascii() and size.isdecimal() and int(size) > 0 for size in sizes)):
+        raise EdgekitError(
+            "EK190", f"cannot read --input {text}", "it is not name=AxBxC", "write it as --input image=1x3x224x224"
+        )
+    return name, [int(size) for size in sizes]
