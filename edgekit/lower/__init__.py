@@ -1,1 +1,56 @@
-"""From the one quantized graph to files: `onnx.py` writes the QDQ ONNX file, `tflite/` the TFLite flatbuffer."""
+"""The door of lower: a graph becomes a file that a runtime runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekit.artifact import Artifact, Format, Precision
+from edgekit.lower.half import halve_weights
+from edgekit.lower.onnx import to_onnx
+from edgekit.lower.tflite import to_tflite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """How a file should look. activations: the integers of an INT8 ONNX file; nhwc: images channels last; io_int8: take
+    and give integers; metadata: what travels in the file."""
+
+    activations: Literal["uint8", "int8"]
+    nhwc: bool
+    io_int8: bool
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """transposes: layout changes left in a TFLite file, None for ONNX, whose runtime places its own."""
+
+    artifact: Artifact
+    transposes: int | None
+
+
+def lower(graph: ir.Model, format: Format, precision: Precision, path: Path, wishes: Wishes) -> Lowered:
+    """Write the graph to `path`. Raises EK5xx for an op that the format cannot express."""
+    if precision == "float16":
+        graph = halve_weights(graph)
+    if format == "onnx":
+        file = to_onnx(
+            graph,
+            activations=np.dtype(wishes.activations),
+            nhwc=wishes.nhwc,
+            io_int8=wishes.io_int8,
+            metadata=wishes.metadata,
+        )
+        data, inputs, outputs, transposes = file.data, file.inputs, file.outputs, None
+    else:
+        made = to_tflite(graph, nhwc=wishes.nhwc, io_int8=wishes.io_int8, metadata=wishes.metadata)
+        data, inputs, outputs, transposes = made.data, made.inputs, made.outputs, made.transposes
+    path.write_bytes(data)
+    artifact = Artifact(path=path, format=format, precision=precision, inputs=inputs, outputs=outputs)
+    return Lowered(artifact=artifact, transposes=transposes)

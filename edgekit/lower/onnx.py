@@ -7,6 +7,8 @@ an exact shift of every activation's zero point by 128; weights stay int8.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -16,29 +18,40 @@ from edgekit.artifact import TensorSpec
 from edgekit.graph import edit, facts, files
 
 UINT8 = np.dtype(np.uint8)
+TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 IR_VERSION = 10  # what opset 20 to 22 came with; a newer one would shut out runtimes that could run the file
 
 
-def to_onnx(
-    graph: ir.Model, *, activations: np.dtype[np.generic], io_int8: bool, metadata: Mapping[str, str]
-) -> tuple[bytes, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """The file's bytes, and its inputs and outputs.
+@dataclass(frozen=True, kw_only=True)
+class OnnxFile:
+    data: bytes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
-    activations: uint8 or int8, the integers that activations are kept in; io_int8: the file takes and gives those
-    integers instead of float32; metadata: what travels in the file's metadata_props.
+
+def to_onnx(
+    graph: ir.Model, *, activations: np.dtype[Any], nhwc: bool, io_int8: bool, metadata: Mapping[str, str]
+) -> OnnxFile:
+    """graph: float, or QDQ with int8 activations.
+
+    activations: uint8 or int8, the integers that activations are kept in; nhwc: take and give rank-4 tensors channels
+    last; io_int8: the file takes and gives integers instead of float32; metadata: for the file's metadata_props.
     """
     graph = graph.clone()
     if activations == UINT8:
         _shift_to_uint8(graph)
     qparams = _integer_io(graph) if io_int8 else {}
+    if nhwc:
+        _channels_last(graph)
     edit.drop_unused(graph)
     graph.ir_version = IR_VERSION
     graph.producer_name = "edgekit"
     graph.metadata_props.update(metadata)
-    specs = [
-        tuple(_spec(v, qparams.get(v.name or "")) for v in ends) for ends in (graph.graph.inputs, graph.graph.outputs)
-    ]
-    return files.to_bytes(graph), specs[0], specs[1]
+    return OnnxFile(
+        data=files.to_bytes(graph),
+        inputs=tuple(_spec(value, nhwc, qparams.get(value.name or "")) for value in graph.graph.inputs),
+        outputs=tuple(_spec(value, nhwc, qparams.get(value.name or "")) for value in graph.graph.outputs),
+    )
 
 
 def _shift_to_uint8(graph: ir.Model) -> None:
@@ -105,6 +118,31 @@ def _qparams(node: ir.Node) -> affine.QParams:
     return affine.QParams(np.asarray(scale, np.float32), int(zero_point), zero_point.dtype)
 
 
-def _spec(value: ir.Value, qparams: affine.QParams | None) -> TensorSpec:
+def _channels_last(graph: ir.Model) -> None:
+    """A Transpose behind each rank-4 input and before each rank-4 output; the names stay at the border."""
+    for value in list(graph.graph.inputs):
+        if value.shape is not None and len(value.shape) == 4:
+            inner = ir.Value(name=f"{value.name}_nchw", shape=value.shape, type=value.type)
+            ir.convenience.replace_all_uses_with(value, inner)
+            value.shape = _permuted(value.shape, TO_NHWC)
+            node = ir.node("Transpose", [value], {"perm": TO_NCHW}, outputs=[inner], name=f"{value.name}_to_nchw")
+            graph.graph.insert_before(graph.graph[0], node)
+    outputs = graph.graph.outputs
+    for position, value in enumerate(list(outputs)):
+        if value.shape is not None and len(value.shape) == 4:
+            outer = ir.Value(name=value.name, shape=_permuted(value.shape, TO_NHWC), type=value.type)
+            value.name = f"{value.name}_nchw"
+            node = ir.node("Transpose", [value], {"perm": TO_NHWC}, outputs=[outer], name=f"{outer.name}_to_nhwc")
+            graph.graph.append(node)
+            outputs[position] = outer
+
+
+def _permuted(shape: ir.Shape, axes: tuple[int, ...]) -> ir.Shape:
+    return ir.Shape([shape[axis] for axis in axes])
+
+
+def _spec(value: ir.Value, nhwc: bool, qparams: affine.QParams | None) -> TensorSpec:
     assert value.dtype is not None
-    return TensorSpec(name=value.name or "", dtype=value.dtype.numpy().name, shape=facts.shape(value), qparams=qparams)
+    shape = facts.shape(value)
+    axes = TO_NHWC if nhwc and len(shape) == 4 else None
+    return TensorSpec(name=value.name or "", dtype=value.dtype.numpy().name, shape=shape, axes=axes, qparams=qparams)

@@ -122,6 +122,7 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     "Pad": shape.pad,
     "Pow": elementwise.power,
     "Relu": activation.clip,
+    "Requantize": activation.requantize,
     "Reshape": shape.reshape,
     "Resize": resize.resize,
     "Slice": shape.slice_,

@@ -120,6 +120,8 @@ def bias(draft: Draft, node: Node, channels: int) -> Tensor:
         return draft.constant(np.broadcast_to(values, (channels,)), name)
     assert x.qparams is not None and weight.qparams is not None
     scale = np.atleast_1d((x.qparams.scale * weight.qparams.scale).astype(np.float32))
+    if 1 < scale.size < channels:  # groups of a transposed convolution share their scales
+        scale = np.tile(scale, channels // scale.size)
     qparams = QParams(scale, 0, np.dtype(np.int32), 0)
     if given is None:
         stored: Array = np.zeros(channels, np.int32)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
 from edgekit import affine
 from edgekit.affine import QParams
@@ -89,7 +90,24 @@ SYMBOL = re.compile(r"(\d+\*)*[A-Za-z_]\w*(\*\d+)*")
 
 def read(model: ir.Model, *, io_int8: bool) -> Program:
     """io_int8: give quantized graph inputs and outputs as int8, instead of float32 with a border op."""
-    return _Reader(model).program(io_int8)
+    return _Reader(with_batch_one(model)).program(io_int8)
+
+
+def with_batch_one(model: ir.Model) -> ir.Model:
+    """The graph with every symbolic axis of its inputs at 1, where that does not settle all shapes at once.
+
+    A Reshape may fold the batch into another axis, so that its size is not the input's symbol any more.
+    """
+    known = {dim.value for value in model.graph.inputs for dim in value.shape or () if isinstance(dim, ir.SymbolicDim)}
+    values = [value for node in model.graph for value in node.outputs]
+    if all(isinstance(dim, int) or dim.value in known for value in values for dim in value.shape or (None,) if dim):
+        return model
+    fixed = model.clone()
+    for value in fixed.graph.inputs:
+        value.shape = ir.Shape(_shape(value))
+    for value in [*(v for node in fixed.graph for v in node.outputs), *fixed.graph.outputs]:
+        value.shape = None
+    return ShapeInferencePass()(fixed).model
 
 
 class _Reader:

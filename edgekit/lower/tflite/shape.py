@@ -144,6 +144,15 @@ def gather(draft: Draft, node: Node) -> None:
     order, source = draft.order(node), node.input(0)
     axis = int(node.attributes.get("axis", 0)) % source.rank
     indices = node.input(1)
+    if indices.data is not None and indices.rank == 0:  # one place along the axis: a slice without it
+        x, result = draft.input(node, 0), draft.output(node.output)
+        place, index = order.index(axis), int(indices.data) % source.shape[axis]
+        begin = [index if i == place else 0 for i in range(len(order))]
+        end = [index + 1 if i == place else size for i, size in enumerate(x.shape)]
+        part = draft.temporary(result, "part", [e - b for b, e in zip(begin, end, strict=True)])
+        crop(draft, x, begin, end, part)
+        draft.reshape(part, result.shape, result)
+        return
     if indices.data is not None:
         wrapped = np.where(indices.data < 0, indices.data + source.shape[axis], indices.data)
         picked = draft.constant(wrapped.astype(np.int32), indices.name)

@@ -70,15 +70,17 @@ def node(op: str, inputs: Sequence[str], outputs: Sequence[str] = ("y",), **attr
     return helper.make_node(op, list(inputs), list(outputs), name=f"node_{outputs[0]}", **attributes)
 
 
-def run_onnx(model: onnx.ModelProto, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    session = session_of(model)
+def run_onnx(model: onnx.ModelProto, sample: dict[str, np.ndarray], fuse: bool = True) -> dict[str, np.ndarray]:
+    session = session_of(model, fuse)
     names = [value.name for value in session.get_outputs()]
     return dict(zip(names, session.run(names, sample), strict=True))
 
 
-def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def session_of(model: onnx.ModelProto, fuse: bool = True) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
+    if not fuse:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -164,7 +166,7 @@ def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 
                     copy.input[index] = constant(name, weights)
                 elif proto.op_type in WEIGHTED and index == 2:
                     assert weights is not None
-                    scale = np.atleast_1d(qparams[proto.input[0]].scale * weights.scale).astype(np.float32)
+                    scale = np.resize(qparams[proto.input[0]].scale * weights.scale, data.shape).astype(np.float32)
                     copy.input[index] = constant(name, QParams(scale, 0, np.dtype(np.int32), 0))
                 elif proto.op_type == "Clip" or (proto.op_type, index) in (
                     ("Pad", 2),

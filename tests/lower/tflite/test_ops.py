@@ -12,6 +12,9 @@ from edgekit.run.litert import Interpreter
 
 FLOAT_TOLERANCE = 1e-5  # relative to the largest output: sums in another order
 TABLE = cases()
+# Where ONNX Runtime's integer kernel computes something else than its own float kernel: QLinearAveragePool divides by
+# the whole window also where a ceil_mode window hangs over the edge. There the QDQ graph is run as it is written.
+UNFUSED = {"averagepool-k3-s2-p1-c1-i1"}
 
 
 def run(file: TFLiteFile, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -39,7 +42,7 @@ def test_int8(name: str) -> None:
     reference = quantized(case, np.dtype(np.uint8))
     size = steps(case)
     sample = case.samples(11)[0]
-    expected, found = run_onnx(reference, sample), run(file, sample)
+    expected, found = run_onnx(reference, sample, fuse=name not in UNFUSED), run(file, sample)
     for output in case.outputs:
         apart = np.rint(np.abs(found[output] - expected[output]) / size[output])
         assert found[output].shape == expected[output].shape
