@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from edgekit.artifact import Arrays, Artifact
 from edgekit.errors import EdgekitError
 from edgekit.run import timing
 from edgekit.run.worker import Worker
+
+if TYPE_CHECKING:  # the runtimes themselves are imported in the worker, each only where its file is run
+    from edgekit.run import litert, ort
+    from edgekit.run.litert import Kernel
 
 
 class Runner:
@@ -49,6 +53,10 @@ class Runner:
         """ONNX only: the graph that ONNX Runtime executes, as an ONNX file."""
         return cast(bytes, self._worker.call("optimized"))
 
+    def kernels(self) -> tuple[Kernel, ...]:
+        """TFLite only: the ops that the interpreter executes."""
+        return cast("tuple[Kernel, ...]", self._worker.call("kernels"))
+
     def prepare(self, sample: Arrays) -> None:
         """Set the inputs for `warm_up` and `time_runs`. sample: batch 1."""
         self._worker.call("prepare", sample)
@@ -76,9 +84,8 @@ class OpenFile:
 
     def __init__(self, artifact: Artifact, threads: int, reference_kernels: bool) -> None:
         self._artifact = artifact
-        # Only the runtime that the file needs: a device may have one of them, and each takes its time to import.
         if artifact.format == "onnx":
-            from edgekit.run import ort
+            from edgekit.run import ort  # not at the top: a device has one runtime, and each is slow to import
 
             start = time.perf_counter()
             self._session: ort.Session | litert.Interpreter = ort.Session(str(artifact.path), threads)
@@ -114,7 +121,10 @@ class OpenFile:
         return timing.time_runs(self._prepared, count)
 
     def optimized(self) -> bytes:
-        return self._session.optimized()
+        return cast("ort.Session", self._session).optimized()
+
+    def kernels(self) -> tuple[Kernel, ...]:
+        return cast("litert.Interpreter", self._session).ops()
 
     def _run_one(self, sample: Arrays) -> Arrays:
         outputs = self._session.run(self._to_file(sample))

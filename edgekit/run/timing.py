@@ -21,6 +21,7 @@ OUTLIER_Z = 3.5
 WINDOW = 5  # runs whose median stands for the speed of now
 STEADY = 0.98  # a window within 2 % of the one before is as fast as it gets
 WARM_UP_S = 0.2  # allocators, caches and clocks settle within tens of milliseconds; the rest is margin
+WAKE_UP_S = 0.002  # caches that others have used meanwhile fill again
 WARM_UP_MAX_S = 5.0  # whoever still gets faster then is reported as unsteady
 
 Run = Callable[[], object]
@@ -56,8 +57,11 @@ def warm_up(run: Run) -> Warmth:
 
 
 def time_runs(run: Run, count: int) -> Timed:
-    """count runs, each under the clock, after one that is not counted: the process may have slept until now."""
+    """count runs, each under the clock, after some that are not counted: the process may have slept until now."""
+    woken = time.perf_counter()
     run()
+    while time.perf_counter() - woken < WAKE_UP_S:
+        run()
     times_ns = []
     cpu_start, start = time.process_time(), time.perf_counter()
     for _ in range(count):

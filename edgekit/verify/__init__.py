@@ -17,10 +17,9 @@ from edgekit.errors import EdgekitError
 from edgekit.progress import SILENT, Progress
 from edgekit.run.runner import Runner
 from edgekit.samples import Samples
-from edgekit.verify import intervals, metrics, qdq_file
-from edgekit.verify.compare import Answers, Ask, Likeness, compare
+from edgekit.verify import compare, intervals, ledger, metrics, qdq_file
+from edgekit.verify.compare import Answers, Ask, Likeness
 from edgekit.verify.layers import SAMPLES, layer_errors
-from edgekit.verify.ledger import ledger
 from edgekit.verify.result import Agreement, LayerError, Score, Verification
 
 __all__ = ["verify"]
@@ -57,8 +56,8 @@ def verify(
         runners = {label: stack.enter_context(Runner(artifact)) for label, artifact in files.items()}
         asks = _asks(reference, runners, threads)
         with progress.step("verifying", len(samples)) as advance:
-            answers, likenesses = compare(asks, samples, chosen, pairs, advance)
-        ledgers = tuple(ledger(label, runners[label], graph) for label in _int8(files))
+            answers, likenesses = compare.ask_all(asks, samples, chosen, pairs, advance)
+        ledgers = tuple(ledger.read(label, runners[label], graph) for label in _int8(files))
     errors: tuple[LayerError, ...] = ()
     if layers and graph:
         with progress.step("comparing layers", SAMPLES) as advance:

@@ -54,7 +54,7 @@ class _Tally:
     sqnr: list[dict[str, NDArray[np.float64]]] = field(default_factory=list)
 
 
-def compare(
+def ask_all(
     asks: Mapping[str, Ask],
     samples: Samples,
     metric: metrics.Metric,

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 
 import onnx
 
+from edgekit.run.litert import Kernel
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutedOp:
     """One op as executed.
 
     name: the file's name for the node that it was made of, "" where none is known; outputs: tensor names;
-    dtype: of the operands: "int8" for int8 and uint8, else numpy's name; None for an op that only converts.
+    dtype: of the operands: "int8" for int8 and uint8, else numpy's name; None for an op that only converts;
+    kernel: whose, where a runtime has several.
     """
 
     name: str
     op: str
     outputs: tuple[str, ...]
     dtype: str | None
+    kernel: str = ""
 
 
 _INTEGER_KERNELS = {
@@ -31,8 +35,15 @@ _INTEGER_KERNELS = {
     "DynamicQuantizeLSTM",
     "QAttention",
 }
-_CONVERSIONS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"}
-_COPY_MARK = re.compile(r"(_token_\d+)+$")  # what onnxruntime appends to a node that it replaces by its NHWC twin
+_CONVERSIONS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "QUANTIZE", "DEQUANTIZE", "CAST"}
+_REAL = {
+    "int8",
+    "uint8",
+    "int16",
+    "float16",
+    "float32",
+}  # what stands for real numbers; the rest are shapes and indices
+_COPY_MARK = re.compile(r"(_nchwc|_token_\d+)+$")  # what onnxruntime appends to a node that it replaces by its own
 
 
 def from_onnxruntime(optimized: bytes) -> tuple[ExecutedOp, ...]:
@@ -51,13 +62,34 @@ def from_onnxruntime(optimized: bytes) -> tuple[ExecutedOp, ...]:
         dtype = "int8" if integer or operand in {"int8", "uint8"} else operand
         ops.append(
             ExecutedOp(
-                name=_COPY_MARK.sub("", node.name),
+                name=_COPY_MARK.sub("", node.name) if node.domain else node.name,
                 op=node.op_type,
                 outputs=tuple(node.output),
                 dtype=None if node.op_type in _CONVERSIONS else dtype,
             )
         )
     return tuple(ops)
+
+
+def from_litert(kernels: tuple[Kernel, ...]) -> tuple[ExecutedOp, ...]:
+    """kernels: what the interpreter lists. An op whose result is only converted also gives what it is converted to."""
+    converted = {op.inputs[0]: op.outputs for op in kernels if op.op in _CONVERSIONS}
+    return tuple(
+        ExecutedOp(
+            name="",
+            op=op.op,
+            outputs=tuple(name for output in op.outputs for name in (output, *converted.get(output, ()))),
+            dtype=None if op.op in _CONVERSIONS else _operand(op),
+            kernel="XNNPACK" if op.delegated else "builtin",
+        )
+        for op in kernels
+    )
+
+
+def _operand(op: Kernel) -> str:
+    """The type of an op's first real operand: a transposed convolution's first operand of all is a shape."""
+    dtype = next((dtype for dtype in op.operand_dtypes if dtype in _REAL), op.operand_dtypes[0])
+    return "int8" if dtype == "uint8" else dtype
 
 
 def _result(node: onnx.NodeProto, operand: str, constants: dict[str, str]) -> str:

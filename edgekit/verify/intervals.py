@@ -34,7 +34,7 @@ def wilson(successes: int, count: int) -> Interval:
     rate, z2 = successes / count, Z95**2
     centre = (rate + z2 / (2 * count)) / (1 + z2 / count)
     half = Z95 / (1 + z2 / count) * math.sqrt(rate * (1 - rate) / count + z2 / (4 * count**2))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    return Interval(centre - half if successes else 0.0, centre + half if successes < count else 1.0)
 
 
 def tango(lost: int, won: int, count: int) -> Interval:

@@ -43,6 +43,7 @@ def layer_errors(
                 Worker(ort.Session, _int8_taps(artifact), what=f"running '{artifact.path.name}'")
             )
             for label, artifact in artifacts.items()
+            if artifact.format == "onnx"
         }
         for batch in samples.take(range(min(SAMPLES, len(samples)))).batches(1):
             expected: Arrays = exact.call("run", batch.inputs)

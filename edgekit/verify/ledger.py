@@ -5,17 +5,18 @@ found in what was executed
 
     1. by its name (ONNX Runtime keeps a fused node's name);
     2. by its output's name (a fused activation leaves its output, TFLite names tensors and not ops);
-    3. through its only reader: a convolution whose activation was fused into it has lost name and output in TFLite.
+    3. through its only reader: a convolution whose activation was fused into it has lost name and output in TFLite;
+    4. for a clamp, through what it clamps: an integer range that ends at the bound has done the clamp's work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx_ir as ir
 
-from edgekit.artifact import Artifact
 from edgekit.graph import cost, facts, source
 from edgekit.run.runner import Runner
 from edgekit.verify import executed, qdq_file
@@ -29,6 +30,8 @@ _RAN_IN: Mapping[str | None, RanIn] = {
     "float32": "float32",
 }
 
+CLAMPS = frozenset({"Relu", "Clip"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -40,12 +43,14 @@ class Asked:
     excuse: str
 
 
-def ledger(label: str, runner: Runner, graph: ir.Model | None) -> Ledger:
+def read(label: str, runner: Runner, graph: ir.Model | None) -> Ledger:
     """What the runner's runtime does with its file. graph: the model that was lowered, for names, MACs and sources;
     without it the rows are the executed ops."""
-    artifact = runner.artifact
-    ops = executed.from_onnxruntime(runner.optimized())
-    rows = _rows(graph, ops, _asked(artifact)) if graph else _bare_rows(ops)
+    if runner.artifact.format == "onnx":
+        ops, asked = executed.from_onnxruntime(runner.optimized()), _asked(runner.artifact.path)
+    else:  # a TFLite op computes in the types of its tensors: what the file wants is what is done
+        ops, asked = executed.from_litert(runner.kernels()), Asked(int8_nodes=frozenset(), aliases={}, excuse="")
+    rows = _rows(graph, ops, asked) if graph else _bare_rows(ops)
     total = sum(row.macs for row in rows)
     return Ledger(
         label=label,
@@ -55,8 +60,8 @@ def ledger(label: str, runner: Runner, graph: ir.Model | None) -> Ledger:
     )
 
 
-def _asked(artifact: Artifact) -> Asked:
-    file = qdq_file.read(artifact.path)
+def _asked(path: Path) -> Asked:
+    file = qdq_file.read(path)
     return Asked(
         int8_nodes=file.int8_nodes,
         aliases={quantizer.output[0]: value for value, quantizer in file.quantized.items()},
@@ -69,9 +74,13 @@ def _asked(artifact: Artifact) -> Asked:
 def _rows(graph: ir.Model, ops: Sequence[ExecutedOp], asked: Asked) -> tuple[LedgerRow, ...]:
     by_name = {op.name: op for op in ops if op.name and op.dtype is not None}
     by_output = {asked.aliases.get(name, name): op for op in ops if op.dtype is not None for name in op.outputs}
-    return tuple(
-        _row(node, _found(node, by_name, by_output), asked, cost.macs(node)) for node in facts.real_nodes(graph)
-    )
+
+    def found(node: ir.Node) -> ExecutedOp | None:
+        op = _found(node, by_name, by_output)
+        clamped = node.inputs[0].producer() if node.op_type in CLAMPS and node.inputs[0] is not None else None
+        return _found(clamped, by_name, by_output) if op is None and clamped is not None else op
+
+    return tuple(_row(node, found(node), asked, cost.macs(node)) for node in facts.real_nodes(graph))
 
 
 def _found(node: ir.Node, by_name: Mapping[str, ExecutedOp], by_output: Mapping[str, ExecutedOp]) -> ExecutedOp | None:
@@ -80,12 +89,8 @@ def _found(node: ir.Node, by_name: Mapping[str, ExecutedOp], by_output: Mapping[
     for value in node.outputs:
         if op := by_output.get(value.name or ""):
             return op
-    readers = _readers(node.outputs)
-    return _found(readers[0], by_name, by_output) if len(readers) == 1 else None
-
-
-def _readers(values: Iterable[ir.Value]) -> list[ir.Node]:
-    return [reader for value in values for reader in value.consumers()]
+    reader = facts.only_consumer(node.outputs[0]) if len(node.outputs) == 1 else None
+    return _found(reader, by_name, by_output) if reader else None
 
 
 def _row(node: ir.Node, op: ExecutedOp | None, asked: Asked, macs: int) -> LedgerRow:

@@ -12,8 +12,9 @@ from onnx import numpy_helper
 
 @dataclass(frozen=True, kw_only=True)
 class QdqFile:
-    """quantized: float value -> its QuantizeLinear; int8_nodes: names of the nodes that lie between DQ and Q;
-    signed: activations are int8, not uint8; output_scales: by output name, where the output is quantized."""
+    """quantized: the model's value -> its QuantizeLinear (an output's under the output's name);
+    int8_nodes: names of the nodes that lie between DQ and Q; signed: activations are int8, not uint8;
+    output_scales: by output name, where the output is quantized."""
 
     quantized: dict[str, onnx.NodeProto]
     int8_nodes: frozenset[str]
@@ -26,6 +27,10 @@ def read(path: Path) -> QdqFile:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     quantizers = {node.input[0]: node for node in graph.node if node.op_type == "QuantizeLinear"}
     dequantized = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    integers = {node.output[0]: node for node in quantizers.values()}
+    for output in graph.output:
+        if (away := dequantized.get(output.name)) and (made := integers.get(away.input[0])):
+            quantizers[output.name] = quantizers.pop(made.input[0])
     readers: defaultdict[str, list[str]] = defaultdict(list)
     for node in graph.node:
         for name in node.input:
