@@ -31,8 +31,7 @@ def demo(
         raise EdgekitError("EK991", "the demo has no digits to learn", "scikit-learn is not installed", fix)
     recipe = options.recipe({**_arguments(output), "overwrite": overwrite, "seed": seed})
     from edgekit import pipeline
-    from edgekit.cli import demo_training
-    from edgekit.cli import result
+    from edgekit.cli import demo_training, result
 
     demo_training.prepare(output, overwrite=bool(overwrite), seed=seed)
     _say(f"\nwhat follows is the same as\n\n  {_command(output)}\n")
