@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
 
-from edgekit.artifact import Artifact, Format, Precision
+from edgekit.artifact import METADATA_KEY, Artifact, Format, Precision
 from edgekit.lower.half import halve_weights
 from edgekit.lower.onnx import to_onnx
 from edgekit.lower.tflite import to_tflite
@@ -19,12 +20,12 @@ from edgekit.lower.tflite import to_tflite
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
     """How a file should look. activations: the integers of an INT8 ONNX file; nhwc: images channels last; io_int8: take
-    and give integers; metadata: what travels in the file."""
+    and give integers; metadata: JSON-able, what travels in the file."""
 
     activations: Literal["uint8", "int8"]
     nhwc: bool
     io_int8: bool
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,8 @@ def lower(graph: ir.Model, format: Format, precision: Precision, path: Path, wis
         )
         data, inputs, outputs, transposes = file.data, file.inputs, file.outputs, None
     else:
-        made = to_tflite(graph, nhwc=wishes.nhwc, io_int8=wishes.io_int8, metadata=wishes.metadata)
+        text = {METADATA_KEY: json.dumps(wishes.metadata, sort_keys=True)}
+        made = to_tflite(graph, nhwc=wishes.nhwc, io_int8=wishes.io_int8, metadata=text)
         data, inputs, outputs, transposes = made.data, made.inputs, made.outputs, made.transposes
     path.write_bytes(data)
     artifact = Artifact(path=path, format=format, precision=precision, inputs=inputs, outputs=outputs)

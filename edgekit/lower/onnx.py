@@ -6,6 +6,7 @@ an exact shift of every activation's zero point by 128; weights stay int8.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgekit import affine
-from edgekit.artifact import TensorSpec
+from edgekit.artifact import METADATA_KEY, TensorSpec
 from edgekit.graph import edit, facts, files
 
 UINT8 = np.dtype(np.uint8)
@@ -30,12 +31,13 @@ class OnnxFile:
 
 
 def to_onnx(
-    graph: ir.Model, *, activations: np.dtype[Any], nhwc: bool, io_int8: bool, metadata: Mapping[str, str]
+    graph: ir.Model, *, activations: np.dtype[Any], nhwc: bool, io_int8: bool, metadata: Mapping[str, Any]
 ) -> OnnxFile:
     """graph: float, or QDQ with int8 activations.
 
     activations: uint8 or int8, the integers that activations are kept in; nhwc: take and give rank-4 tensors channels
-    last; io_int8: the file takes and gives integers instead of float32; metadata: for the file's metadata_props.
+    last; io_int8: the file takes and gives integers instead of float32; metadata: for the file, with
+    the scale and zero point of each integer input and output.
     """
     graph = graph.clone()
     if activations == UINT8:
@@ -46,7 +48,11 @@ def to_onnx(
     edit.drop_unused(graph)
     graph.ir_version = IR_VERSION
     graph.producer_name = "edgekit"
-    graph.metadata_props.update(metadata)
+    io = {
+        name: {"scale": float(q.scale), "zero_point": q.zero_point, "dtype": q.dtype.name}
+        for name, q in qparams.items()
+    }
+    graph.metadata_props[METADATA_KEY] = json.dumps({**metadata, "io": io}, sort_keys=True)
     return OnnxFile(
         data=files.to_bytes(graph),
         inputs=tuple(_spec(value, nhwc, qparams.get(value.name or "")) for value in graph.graph.inputs),

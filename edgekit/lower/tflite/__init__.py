@@ -20,9 +20,11 @@ from edgekit.lower.tflite import (
     flatbuffer,
     layout,
     matrix,
+    normalization,
     pooling,
     refuse,
     resize,
+    rewrite,
     shape,
 )
 from edgekit.lower.tflite.draft import Draft
@@ -44,7 +46,8 @@ class TFLiteFile:
 def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[str, str]) -> TFLiteFile:
     """graph: float, or QDQ; nhwc: take and give rank-4 tensors channels last; io_int8: integers where quantized."""
     program = obey(read(graph, io_int8=io_int8))
-    program = layout.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
+    program = rewrite.exchange_depth(program)
+    program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
     draft = lowered(program, layout.choose(program, nhwc=nhwc))
     inputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.inputs]
     outputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.outputs]
@@ -100,7 +103,9 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     **dict.fromkeys(elementwise.PLAIN_BINARY, elementwise.binary),
     **dict.fromkeys(elementwise.EXTREMES, elementwise.extremes),
     **dict.fromkeys(pooling.REDUCERS, pooling.reduction),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), shape.reshape),
     "AveragePool": pooling.average_pool,
+    "BatchNormalization": normalization.batch_normalization,
     "Cast": shape.cast,
     "Clip": activation.clip,
     "Concat": shape.concat,
@@ -115,6 +120,7 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     "GlobalMaxPool": pooling.global_max_pool,
     "HardSigmoid": activation.hard_sigmoid,
     "Identity": shape.identity,
+    "LayerNormalization": normalization.layer_normalization,
     "LeakyRelu": activation.leaky_relu,
     "MatMul": matrix.matmul,
     "MaxPool": pooling.max_pool,
@@ -123,7 +129,6 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     "Pow": elementwise.power,
     "Relu": activation.clip,
     "Requantize": activation.requantize,
-    "Reshape": shape.reshape,
     "Resize": resize.resize,
     "Slice": shape.slice_,
     "Softmax": activation.softmax,

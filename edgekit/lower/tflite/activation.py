@@ -47,7 +47,8 @@ def unary(draft: Draft, node: Node) -> None:
 def requantize(draft: Draft, node: Node) -> None:
     """int8 to int8 at another scale, as ADD of a zero.
 
-    QUANTIZE would say it plainly, but XNNPACK rounds its factor to 8 bits: up to a fifth of the elements are a step off.
+    QUANTIZE would say it plainly, but XNNPACK rounds its factor to 8 bits: up to a fifth of all elements come out
+    a step off.
     """
     x = draft.input(node, 0)
     zero = scalar(draft, 0.0, x.qparams)
@@ -63,8 +64,10 @@ def prelu(draft: Draft, node: Node) -> None:
     order = draft.layout.stored[node.output]
     slope = draft.broadcastable(node.input(1), order)
     assert slope.data is not None or slope.shape[0] == 1
-    if slope.data is not None:  # the kernel broadcasts over the batch itself and wants no axis for it
-        slope = draft.constant(slope.data[0], slope.name, slope.qparams)
+    if slope.data is not None:  # kernels want no batch axis, and old ones read a slope for every channel
+        x = draft.input(node, 0)
+        slopes = np.broadcast_to(slope.data, (1, *slope.shape[1:-1], x.shape[-1]))[0]
+        slope = draft.constant(slopes, slope.name, slope.qparams)
     draft.emit("PRELU", (draft.input(node, 0), slope), draft.output(node.output))
 
 

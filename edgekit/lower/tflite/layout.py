@@ -8,10 +8,7 @@ This file decides; `draft.py` moves data where a node takes a value in another o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
 
 from edgekit.lower.tflite.ops import Node, Order, Program, Value, image, moves_data, plain, stored_shape
 
@@ -101,11 +98,19 @@ def _reduce(node: Node, stored: Orders) -> Placement:
 
 
 def _matmul(node: Node, stored: Orders) -> Placement:
-    """Constant weights: only the last axis must stand last. Two computed operands: plain."""
-    first = _order(node.input(0), stored)
-    if node.constant(1) is None or first[-1] != len(first) - 1 or node.input(1).rank != 2:
+    """Constant weights: only the last axis must stand last. Two computed operands: the second may lie transposed."""
+    first, second = _order(node.input(0), stored), node.input(1)
+    if second.data is None and _order(second, stored) == transposed(second.rank):
+        takes, gives = _plain(node, stored)
+        return (takes[0], transposed(second.rank)), gives
+    if node.constant(1) is None or first[-1] != len(first) - 1 or second.rank != 2:
         return _plain(node, stored)
     return _takes(node, [first, *(plain(_rank(v)) for v in node.inputs[1:])]), (first,)
+
+
+def transposed(rank: int) -> Order:
+    """The last two axes exchanged."""
+    return (*range(rank - 2), rank - 1, rank - 2)
 
 
 def _gather(node: Node, stored: Orders) -> Placement:
@@ -127,10 +132,10 @@ _COMPARISONS = ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual")
 RULES: Mapping[str, Callable[[Node, Orders], Placement]] = {
     **dict.fromkeys(("Conv", "ConvTranspose", *_POOLS, "Resize", "DepthToSpace", "SpaceToDepth"), _image),
     **dict.fromkeys((*_ARITHMETIC, *_COMPARISONS), _elementwise),
-    **dict.fromkeys((*_MOVERS, *_CURVES, *_FUNCTIONS, "BatchNormalization"), _same),
+    **dict.fromkeys((*_MOVERS, *_CURVES, *_FUNCTIONS, "BatchNormalization", "LayerNormalization"), _same),
     **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum"), _reduce),
     "Transpose": _transpose,
-    "Reshape": _reshape,
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
     "Softmax": _softmax,
     "MatMul": _matmul,
     "Gather": _gather,
@@ -214,56 +219,3 @@ def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int]
                 product_right, j = product_right * after[j], j + 1
         groups.append((left, right))
     return groups
-
-
-# -- flattened images into fully connected layers ---------------------------------------------------------------------
-
-
-def absorb_flattens(program: Program, layout: Layout) -> Program:
-    """Permute fully connected weights where their input is a flattened image, so that nothing moves at run time.
-
-    (N, C, H, W) -> (N, C*H*W) -> Gemm becomes a Transpose to the stored order, which moves nothing, the same Reshape,
-    and a Gemm whose weight columns are permuted alike.
-    """
-    users, outputs = program.users(), {value for _, value in program.outputs}
-    nodes: list[Node] = []
-    changed: dict[Node, Node] = {}
-    for node in program.nodes:
-        order = layout.stored.get(node.input(0)) if node.op == "Reshape" else None
-        gemms = users.get(node.output, []) if order is not None else []
-        if order is None or node.output in outputs or not _flattens(node, order) or not _permutable(node, gemms):
-            nodes.append(changed.get(node, node))
-            continue
-        source = node.input(0)
-        moved = replace(source, name=f"{source.name}_channels_last", shape=stored_shape(source.shape, order))
-        nodes.append(Node(op="Transpose", inputs=(source,), outputs=(moved,), attributes={"perm": order}))
-        nodes.append(replace(node, inputs=(moved, *node.inputs[1:])))
-        columns = np.arange(source.size).reshape(source.shape).transpose(order).reshape(-1)
-        for gemm in gemms:
-            changed[gemm] = _with_columns(changed.get(gemm, gemm), columns)
-    return replace(program, nodes=tuple(nodes))
-
-
-def _flattens(node: Node, order: Order) -> bool:
-    before, after = node.input(0).shape, node.output.shape
-    flat = len(after) == 2 and before[0] == after[0] == 1
-    return flat and moves_data(before, order)
-
-
-def _permutable(node: Node, gemms: Sequence[Node]) -> bool:
-    return bool(gemms) and all(
-        gemm.op in ("Gemm", "MatMul") and gemm.input(0) is node.output and _constant_matrix(gemm) for gemm in gemms
-    )
-
-
-def _constant_matrix(gemm: Node) -> bool:
-    weight = gemm.input(1)
-    return weight.data is not None and weight.rank == 2 and not gemm.attributes.get("transA", 0)
-
-
-def _with_columns(gemm: Node, columns: np.ndarray[Any, Any]) -> Node:
-    weight = gemm.input(1)
-    assert weight.data is not None
-    axis = 1 if gemm.op == "Gemm" and gemm.attributes.get("transB", 0) else 0
-    permuted = replace(weight, data=np.take(weight.data, columns, axis=axis))
-    return replace(gemm, inputs=(gemm.input(0), permuted, *gemm.inputs[2:]))

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.convolution import along, bias
 from edgekit.lower.tflite.draft import FUSED, Draft
-from edgekit.lower.tflite.ops import Node
+from edgekit.lower.tflite.ops import Node, plain
 
 
 def gemm(draft: Draft, node: Node) -> None:
@@ -34,7 +34,9 @@ def matmul(draft: Draft, node: Node) -> None:
     x, y = draft.input(node, 0), draft.input(node, 1)
     result = draft.output(node.output)
     raw = result if node.activation == "NONE" else draft.temporary(result, "raw")
-    draft.emit("BATCH_MATMUL", (x, y), raw, schema.BatchMatMulOptionsT())
+    draft.emit(
+        "BATCH_MATMUL", (x, y), raw, schema.BatchMatMulOptionsT(adjY=draft.order(node, 1) != plain(node.input(1).rank))
+    )
     if raw is not result:
         draft.emit(node.activation, (raw,), result)
 

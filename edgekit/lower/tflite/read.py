@@ -53,6 +53,9 @@ INT8_KERNELS = frozenset(
         "Concat",
         "Pad",
         "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
         "Transpose",
         "Slice",
         "Split",
@@ -72,6 +75,8 @@ CLIPS: Mapping[tuple[float, float], Activation] = {(0.0, 6.0): "RELU6", (-1.0, 1
 # Inputs that are numbers for the converter, never tensors of the computation: read as they are.
 SETTINGS: Mapping[str, tuple[int, ...]] = {
     "Reshape": (1,),
+    "Squeeze": (1,),
+    "Unsqueeze": (1,),
     "Slice": (1, 2, 3, 4),
     "Split": (1,),
     "Pad": (1, 3),

@@ -19,6 +19,9 @@ from edgekit.lower.tflite.ops import Node, Program, Value
 SAME_SCALE = frozenset(
     {
         "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
         "Transpose",
         "Slice",
         "Split",

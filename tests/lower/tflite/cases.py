@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+
 from tests.lower.tflite.graphs import Graph, node
 
 IMAGE = (1, 6, 9, 8)
@@ -84,14 +85,17 @@ def convolutions_in_one_dimension() -> Rows:
         attributes = {"strides": [stride], "pads": [pad, pad], "group": groups}
         name = f"conv1d-k{kernel}-s{stride}-p{pad}-g{groups}"
         yield name, one("Conv", SIGNAL, constants, kernel_shape=[kernel], **attributes)
-    yield "conv1d-chain", Graph(
-        {"x": SIGNAL},
-        [
-            node("Conv", ["x", "w"], ["a"], kernel_shape=[3], pads=[1, 1]),
-            node("Relu", ["a"], ["r"]),
-            node("Conv", ["r", "v"], ["y"], kernel_shape=[3], dilations=[2], pads=[2, 2]),
-        ],
-        {"w": weights(4, 6, 3), "v": weights(5, 4, 3)},
+    yield (
+        "conv1d-chain",
+        Graph(
+            {"x": SIGNAL},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[3], pads=[1, 1]),
+                node("Relu", ["a"], ["r"]),
+                node("Conv", ["r", "v"], ["y"], kernel_shape=[3], dilations=[2], pads=[2, 2]),
+            ],
+            {"w": weights(4, 6, 3), "v": weights(5, 4, 3)},
+        ),
     )
 
 
@@ -185,9 +189,15 @@ def activations() -> Rows:
         yield f"clip-{low}-{high}", Graph({"x": IMAGE}, [node("Clip", ["x", *names])], constants)
     for shape, axis in (((1, 12), 1), ((1, 5, 12), -1), (IMAGE, 1), (IMAGE, 3), (IMAGE, 2), ((1, 1000), 1)):
         yield f"softmax-{len(shape)}-{axis}-{shape[-1]}", one("Softmax", shape, axis=axis)
+    stats = {"s": weights(6, 1)[:, 0], "b": weights(6, 1)[:, 0], "m": weights(6, 1)[:, 0], "v": np.full(6, 0.7, "f4")}
+    yield "batchnormalization", one("BatchNormalization", IMAGE, stats)
+    yield "layernormalization", one("LayerNormalization", (1, 5, 12), {"s": weights(12, 1)[:, 0] + 1}, axis=-1)
+    affine = {"s": weights(8, 1)[:, 0] + 1, "b": weights(8, 1)[:, 0]}
+    yield "layernormalization-image", one("LayerNormalization", IMAGE, affine, axis=-1)
     yield "swish", Graph({"x": IMAGE}, [node("Sigmoid", ["x"], ["s"]), node("Mul", ["x", "s"])])
-    yield "hardswish-in-two", Graph(
-        {"x": IMAGE}, [node("HardSigmoid", ["x"], ["s"], alpha=1 / 6, beta=0.5), node("Mul", ["x", "s"])]
+    yield (
+        "hardswish-in-two",
+        Graph({"x": IMAGE}, [node("HardSigmoid", ["x"], ["s"], alpha=1 / 6, beta=0.5), node("Mul", ["x", "s"])]),
     )
 
 
@@ -216,14 +226,17 @@ def reductions() -> Rows:
     ):
         name = f"{op.lower()}-{'_'.join(map(str, axes))}-k{keep}"
         yield name, one(op, IMAGE, {"axes": np.asarray(axes)}, keepdims=keep)
-    yield "reducemean-after-conv", Graph(
-        {"x": IMAGE},
-        [
-            node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
-            node("ReduceMean", ["a", "axes"], ["m"], keepdims=0),
-            node("Gemm", ["m", "v"], ["y"], transB=1),
-        ],
-        {"w": weights(5, 6, 3, 3), "axes": np.asarray([2, 3]), "v": weights(4, 5)},
+    yield (
+        "reducemean-after-conv",
+        Graph(
+            {"x": IMAGE},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
+                node("ReduceMean", ["a", "axes"], ["m"], keepdims=0),
+                node("Gemm", ["m", "v"], ["y"], transB=1),
+            ],
+            {"w": weights(5, 6, 3, 3), "axes": np.asarray([2, 3]), "v": weights(4, 5)},
+        ),
     )
 
 
@@ -272,6 +285,9 @@ def movers() -> Rows:
     yield "spacetodepth", one("SpaceToDepth", (1, 3, 8, 4), blocksize=2)
     compare = [node("Greater", ["x", "z"], ["g"]), node("Where", ["g", "x", "z"])]
     yield "where", Graph({"x": IMAGE, "z": IMAGE}, compare)
+    yield "flatten", one("Flatten", IMAGE)
+    yield "squeeze", one("Squeeze", (1, 6, 1, 8), {"axes": np.asarray([2])})
+    yield "unsqueeze", one("Unsqueeze", SIGNAL, {"axes": np.asarray([2])})
     yield "identity", Graph({"x": IMAGE}, [node("Identity", ["x"], ["i"]), node("Relu", ["i"])])
 
 
@@ -300,49 +316,61 @@ def resizes() -> Rows:
 
 
 def chains() -> Rows:
-    yield "flatten-gemm", Graph(
-        {"x": IMAGE},
-        [
-            node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
-            node("Reshape", ["a", "shape"], ["f"]),
-            node("Gemm", ["f", "v", "b"], ["y"], transB=1),
-        ],
-        {"w": weights(5, 6, 3, 3), "shape": np.asarray([-1, 210]), "v": weights(4, 210), "b": weights(4, 1)[:, 0]},
+    yield (
+        "flatten-gemm",
+        Graph(
+            {"x": IMAGE},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
+                node("Reshape", ["a", "shape"], ["f"]),
+                node("Gemm", ["f", "v", "b"], ["y"], transB=1),
+            ],
+            {"w": weights(5, 6, 3, 3), "shape": np.asarray([-1, 210]), "v": weights(4, 210), "b": weights(4, 1)[:, 0]},
+        ),
     )
-    yield "squeeze-excite", Graph(
-        {"x": IMAGE},
-        [
-            node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
-            node("GlobalAveragePool", ["a"], ["p"]),
-            node("Conv", ["p", "v"], ["q"], kernel_shape=[1, 1]),
-            node("Sigmoid", ["q"], ["g"]),
-            node("Mul", ["a", "g"], ["y"]),
-        ],
-        {"w": weights(5, 6, 3, 3), "v": weights(5, 5, 1, 1)},
+    yield (
+        "squeeze-excite",
+        Graph(
+            {"x": IMAGE},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
+                node("GlobalAveragePool", ["a"], ["p"]),
+                node("Conv", ["p", "v"], ["q"], kernel_shape=[1, 1]),
+                node("Sigmoid", ["q"], ["g"]),
+                node("Mul", ["a", "g"], ["y"]),
+            ],
+            {"w": weights(5, 6, 3, 3), "v": weights(5, 5, 1, 1)},
+        ),
     )
-    yield "channel-shuffle", Graph(
-        {"x": IMAGE},
-        [
-            node("Conv", ["x", "w"], ["a"], kernel_shape=[1, 1]),
-            node("Reshape", ["a", "apart"], ["b"]),
-            node("Transpose", ["b"], ["c"], perm=[0, 2, 1, 3, 4]),
-            node("Reshape", ["c", "together"], ["d"]),
-            node("Conv", ["d", "v"], ["y"], kernel_shape=[1, 1]),
-        ],
-        {
-            "w": weights(6, 6, 1, 1),
-            "v": weights(4, 6, 1, 1),
-            "apart": np.asarray([1, 2, 3, 9, 8]),
-            "together": np.asarray([1, 6, 9, 8]),
-        },
+    yield (
+        "channel-shuffle",
+        Graph(
+            {"x": IMAGE},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[1, 1]),
+                node("Reshape", ["a", "apart"], ["b"]),
+                node("Transpose", ["b"], ["c"], perm=[0, 2, 1, 3, 4]),
+                node("Reshape", ["c", "together"], ["d"]),
+                node("Conv", ["d", "v"], ["y"], kernel_shape=[1, 1]),
+            ],
+            {
+                "w": weights(6, 6, 1, 1),
+                "v": weights(4, 6, 1, 1),
+                "apart": np.asarray([1, 2, 3, 9, 8]),
+                "together": np.asarray([1, 6, 9, 8]),
+            },
+        ),
     )
-    yield "tokens", Graph(
-        {"x": IMAGE},
-        [
-            node("Conv", ["x", "w"], ["a"], kernel_shape=[2, 2], strides=[2, 2]),
-            node("Reshape", ["a", "shape"], ["b"]),
-            node("Transpose", ["b"], ["t"], perm=[0, 2, 1]),
-            node("MatMul", ["t", "v"], ["y"]),
-        ],
-        {"w": weights(5, 6, 2, 2), "shape": np.asarray([1, 5, 16]), "v": weights(5, 7)},
+    yield (
+        "tokens",
+        Graph(
+            {"x": IMAGE},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[2, 2], strides=[2, 2]),
+                node("Reshape", ["a", "shape"], ["b"]),
+                node("Transpose", ["b"], ["t"], perm=[0, 2, 1]),
+                node("MatMul", ["t", "v"], ["y"]),
+            ],
+            {"w": weights(5, 6, 2, 2), "shape": np.asarray([1, 5, 16]), "v": weights(5, 7)},
+        ),
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.lower.tflite.cases import cases
-from tests.lower.tflite.graphs import Graph, as_ir, quantized, run_onnx, steps
 
 from edgekit.lower.tflite import TFLiteFile, to_tflite
 from edgekit.run.litert import Interpreter
+from tests.lower.tflite.cases import cases
+from tests.lower.tflite.graphs import as_ir, quantized, run_onnx, steps
 
 FLOAT_TOLERANCE = 1e-5  # relative to the largest output: sums in another order
 TABLE = cases()
