@@ -6,6 +6,7 @@ Every size is checked against the bytes that are really there before anything is
 
 from __future__ import annotations
 
+import math
 import struct
 import tokenize
 import zipfile
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from edgekit import units
 from edgekit.errors import EdgekitError
 from edgekit.samples.labels import as_class_names, as_labels
-from edgekit.samples.rows import FileRows, Rows, Spool, check_dtype, check_row
+from edgekit.samples.rows import FileRows, Handle, Rows, Spool, check_dtype, check_row
 from edgekit.samples.table import Table
 
 Array = NDArray[Any]
@@ -117,11 +118,11 @@ def _member_rows(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
         _check_length(header, info.file_size, name)
         if info.compress_type == zipfile.ZIP_STORED:
             start = _data_offset(path, info) + header.start
-            return _in_file(path.open("rb", buffering=0), start, header, name)
+            return _in_file(_opened(path), start, header, name)
         spool = Spool(name)
         while chunk := stream.read(CHUNK):  # at its end, zipfile has checked the CRC
             spool.write(chunk)
-    return _in_file(spool.file, 0, header, name)
+    return _in_file(spool.handle, 0, header, name)
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
@@ -133,13 +134,17 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
 
 
 def _plain_rows(path: Path) -> Rows:
-    file = path.open("rb", buffering=0)
-    header = _header(file, str(path))
+    handle = _opened(path)
+    header = _header(handle.file, str(path))
     _check_length(header, path.stat().st_size, str(path))
-    return _in_file(file, header.start, header, str(path))
+    return _in_file(handle, header.start, header, str(path))
 
 
-def _in_file(file: IO[bytes], start: int, header: Header, name: str) -> Rows:
+def _opened(path: Path) -> Handle:
+    return Handle(path.open("rb", buffering=0))
+
+
+def _in_file(handle: Handle, start: int, header: Header, name: str) -> Rows:
     check_dtype(header.dtype, name)
     if not header.shape:
         raise EdgekitError(
@@ -152,22 +157,22 @@ def _in_file(file: IO[bytes], start: int, header: Header, name: str) -> Rows:
     if count:
         check_row(shape, header.dtype, name)
     if header.fortran and shape:
-        return _rows_from_columns(file, start, header, name)
-    return FileRows(file, start, count, shape, header.dtype, name)
+        return _rows_from_columns(handle, start, header, name)
+    return FileRows(handle, start, count, shape, header.dtype, name)
 
 
-def _rows_from_columns(file: IO[bytes], start: int, header: Header, name: str) -> FileRows:
+def _rows_from_columns(handle: Handle, start: int, header: Header, name: str) -> FileRows:
     """A Fortran-ordered array has its samples last: bring them first, some samples at a time."""
     count, shape = header.shape[0], header.shape[1:]
-    columns = FileRows(file, start, header.n_bytes // (count * header.dtype.itemsize), (count,), header.dtype, name)
-    block = max(1, CHUNK // (header.dtype.itemsize * len(columns)))
+    columns = math.prod(shape)
+    block = max(1, CHUNK // (header.dtype.itemsize * columns))
     spool = Spool(name)
     for first in range(0, count, block):
         n = min(block, count - first)
-        part = np.empty((len(columns), n), header.dtype)
-        for i in range(len(columns)):
+        part = np.empty((columns, n), header.dtype)
+        for i in range(columns):
             offset = start + (i * count + first) * header.dtype.itemsize
-            part[i] = FileRows(file, offset, 1, (n,), header.dtype, name).read([0])[0]
+            part[i] = FileRows(handle, offset, 1, (n,), header.dtype, name).read([0])[0]
         rows = part.T.reshape((n, *shape), order="F")
         spool.write(np.ascontiguousarray(rows).tobytes())
     return spool.rows(count, shape, header.dtype)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -55,17 +56,24 @@ class MemoryRows:
         return self.array[np.asarray(indices, np.int64)].astype(self.dtype, copy=False)
 
 
+class Handle:
+    """An open file, closed when nobody reads from it any more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.lock = file, threading.Lock()
+        weakref.finalize(self, file.close)
+
+
 @dataclass(frozen=True, eq=False)
 class FileRows:
     """Rows that lie one after another in a file. stored: the dtype as in the file; offset: of row 0, in bytes."""
 
-    file: IO[bytes]
+    handle: Handle
     offset: int
     count: int
     shape: tuple[int, ...]
     stored: np.dtype[Any]
     name: str
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -78,15 +86,15 @@ class FileRows:
         rows = np.empty((len(indices), *self.shape), self.stored)
         flat = rows.reshape(len(indices), -1).view(np.uint8) if rows.nbytes else rows
         row_bytes = rows.nbytes // max(len(indices), 1)
-        with self._lock:
+        with self.handle.lock:
             for first, last in _runs(indices):
-                self.file.seek(self.offset + indices[first] * row_bytes)
+                self.handle.file.seek(self.offset + indices[first] * row_bytes)
                 self._fill(flat[first:last].reshape(-1).data)
         return rows.astype(self.dtype, copy=False)
 
     def _fill(self, view: memoryview) -> None:
         while view:
-            n = self.file.readinto(view)  # type: ignore[attr-defined]  # IO[bytes] does not declare it
+            n = self.handle.file.readinto(view)  # type: ignore[attr-defined]  # IO[bytes] does not declare it
             if not n:
                 raise EdgekitError(
                     "EK121",
@@ -108,14 +116,14 @@ class Spool:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (lives as long as the rows)
+        self.handle = Handle(tempfile.TemporaryFile(buffering=0))
         self.n_bytes = 0
 
     def write(self, data: Any) -> None:
         view = memoryview(data).cast("B") if len(data) else memoryview(b"")
         try:
             while view:
-                n = self.file.write(view)
+                n = self.handle.file.write(view)
                 view = view[n:]
                 self.n_bytes += n
         except OSError as full:
@@ -127,7 +135,7 @@ class Spool:
             ) from full
 
     def rows(self, count: int, shape: tuple[int, ...], stored: np.dtype[Any], offset: int = 0) -> FileRows:
-        return FileRows(self.file, offset, count, shape, stored, self.name)
+        return FileRows(self.handle, offset, count, shape, stored, self.name)
 
 
 def check_dtype(dtype: np.dtype[Any], name: str) -> None:

@@ -1,0 +1,149 @@
+"""A recipe: what to do, as TOML sections or as options over them. Every key but the model has a default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edgekit.errors import EdgekitError
+from edgekit.preprocess import Preprocess
+from edgekit.schema import Keys, Section, held_against, read_toml
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Dim = Annotated[int, Field(ge=1, strict=True)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Ranges = Literal["auto", "minmax", "percentile", "mse", "entropy"]
+Metric = Literal["top1", "top5", "psnr", "mse", "mae", "cosine", "sqnr"]
+Format = Literal["onnx", "tflite"]
+
+
+class Model(Section):
+    """path: the trained file, or file.py:factory; factory: what to load weights into; inputs: shapes by name, batch
+    first; trust_pickle: a pickle may run any code."""
+
+    path: NonEmpty
+    factory: NonEmpty | None = None
+    inputs: dict[str, Annotated[tuple[Dim, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    trust_pickle: Flag = False
+
+
+class Data(Section):
+    """data: split into both, unless calibration and evaluation are given; calibration_count: at most this many are
+    calibrated on, and at most half of `data`."""
+
+    data: NonEmpty | None = None
+    calibration: NonEmpty | None = None
+    evaluation: NonEmpty | None = None
+    calibration_count: Count = 256
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+
+
+class Quantize(Section):
+    """ranges: how activation ranges are chosen; io: what the INT8 files take and give."""
+
+    ranges: Ranges = "auto"
+    io: Literal["float32", "int8"] = "float32"
+
+
+class Output(Section):
+    """directory: None is <stem>-edgekit beside where edgekit runs; layout: of the files' inputs."""
+
+    directory: Path | None = None
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("onnx", "tflite")
+    layout: Literal["keep", "nhwc"] = "keep"
+    overwrite: Flag = False
+
+
+class Verify(Section):
+    """metric: None is what suits the samples; layers: also compare by layer; threads: while latency is measured."""
+
+    metric: Metric | None = None
+    layers: Flag = False
+    threads: Count = 1
+
+
+class Recipe(Section):
+    """device: a name that edgekit carries, or the path of a device's TOML file."""
+
+    model: Model
+    data: Data = Data()
+    preprocess: Preprocess = Preprocess()
+    quantize: Quantize = Quantize()
+    output: Output = Output()
+    verify: Verify = Verify()
+    device: NonEmpty | None = None
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Recipe:
+        """The recipe in a file. Relative paths in it start at the file's folder."""
+        return load_recipe(path)
+
+
+def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
+    """The recipe of a file, with other keys over it.
+
+    overrides: section -> key -> value; section "" is the top of the file. Relative paths in overrides are left alone.
+    """
+    keys = _anchored(read_toml(path), path.resolve().parent) if path else {}
+    overrides = overrides or {}
+    keys = _without_rival_data(keys, overrides.get("data", {}))
+    for section, values in overrides.items():
+        if section == "":
+            keys |= values
+        elif isinstance(keys.get(section, {}), Mapping):
+            keys[section] = {**keys.get(section, {}), **values}
+    recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options")
+    _check_data(recipe.data)
+    return recipe
+
+
+def _without_rival_data(keys: Keys, said: Mapping[str, Any]) -> Keys:
+    """The file's samples make room for other ones: data for calibration or evaluation, these two for data."""
+    rivals: tuple[str, ...] = ("data",) if "calibration" in said or "evaluation" in said else ()
+    if "data" in said:
+        rivals = ("calibration", "evaluation")
+    data = keys.get("data")
+    if not isinstance(data, Mapping):
+        return keys
+    return {**keys, "data": {key: value for key, value in data.items() if key not in rivals}}
+
+
+def _check_data(data: Data) -> None:
+    if data.data is not None and (data.calibration is not None or data.evaluation is not None):
+        extra = "calibration" if data.calibration is not None else "evaluation"
+        raise EdgekitError(
+            "EK152",
+            f"data and {extra} are both given",
+            "data is split into calibration and evaluation, so there is nothing left to say",
+            "give --data alone, or --calib and --eval",
+        )
+
+
+PATHS = {"model": ("path", "factory"), "data": ("data", "calibration", "evaluation"), "output": ("directory",)}
+
+
+def _anchored(keys: Keys, folder: Path) -> Keys:
+    """keys with their relative paths made to start at `folder`. What is of the wrong type is complained of later."""
+    anchored = {
+        section: {key: _at(value, folder) if key in PATHS.get(section, ()) else value for key, value in values.items()}
+        if isinstance(values, Mapping)
+        else values
+        for section, values in keys.items()
+    }
+    device = keys.get("device")
+    if isinstance(device, str) and device.endswith(".toml"):
+        anchored["device"] = _at(device, folder)
+    return anchored
+
+
+def _at(value: object, folder: Path) -> object:
+    """'models/net.py:make' and 'photos' start at the folder; 'package.module:make' is no path."""
+    if not isinstance(value, str) or not value:
+        return value
+    where, colon, _ = value.rpartition(":")
+    is_module = bool(colon) and not where.endswith(".py") and all(part.isidentifier() for part in where.split("."))
+    return value if is_module else str(folder / value)
