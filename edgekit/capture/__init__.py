@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
+import torch
 from torch import nn
 from torch.export import ExportedProgram
 
@@ -22,12 +23,17 @@ __all__ = ["Captured", "Source", "capture"]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What the user gave. path: a file, or 'file.py:factory'; factory: --model; inputs: --input, with the batch."""
+    """What the user gave.
+
+    path: a file, or 'file.py:factory'; factory: --model; inputs: --input, with the batch; module: the model itself,
+    where the Python API has it in memory, and path is only its name.
+    """
 
     path: str
     factory: str | None = None
     inputs: Mapping[str, tuple[int, ...]]
     trust_pickle: bool = False
+    module: nn.Module | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,9 @@ def capture(source: Source, signature: shapes.Signature | None) -> Captured:
     signature: of the samples, by input name: shape without the batch, NumPy dtype name. 'inputs' alone stands for the
     only input of the model, whatever its name. 8-bit integers feed a float32 input, wider ones stay integers.
     """
+    if source.module is not None:
+        digest = _sha256_of_weights(source.module)
+        return _from_module(source.module, source, "module in memory", digest, [], signature)
     path = Path(source.path)
     if not path.exists() and factory.place(source.path) is not None:
         return _from_factory(source, signature)
@@ -159,3 +168,12 @@ def _no_factory(source: Source, what: str) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of_weights(module: nn.Module) -> str:
+    """Of a module that has no file: the names and bytes of its tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

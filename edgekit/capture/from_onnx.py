@@ -157,7 +157,7 @@ def _fix_sizes(
 def _open_shape(path: Path, value: ir.Value) -> shapes.OpenShape:
     name = str(value.name)
     if value.shape is None or value.dtype is None or value.shape.rank() == 0:
-        raise shapes.no_batch(str(path), name, "of unknown rank" if value.shape is None else "a scalar")
+        raise shapes.no_batch(str(path), name, "no plain tensor" if value.shape is None else "a scalar")
     first, *rest = value.shape
     if isinstance(first, int) and first != 1:
         raise shapes.fixed_batch(str(path), name, first)

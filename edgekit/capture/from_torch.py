@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import itertools
 import logging
 import re
 import warnings
@@ -88,7 +89,8 @@ def export(module: nn.Module, inputs: Sequence[Input], model: str) -> tuple[Expo
             return _export(module, inputs, batch=EXAMPLE_BATCH), ()
     except Exception as refused:
         first = refused
-    _run_once(module, inputs, model)
+    if _made_known(_run_once(module, inputs, model)):
+        return export(module, inputs, model)
     try:
         with quiet():
             program = _export(module, inputs, batch=1)
@@ -125,14 +127,11 @@ def _example(shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Genera
     return torch.zeros(shape, dtype=dtype)
 
 
-def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> None:
-    """Run the module as it is: an export that failed because the model cannot take these inputs is the user's to mend.
-
-    A dataclass among its outputs is made known to torch.export, which the next export then can flatten.
-    """
+def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> Any:
+    """Run the module as it is: an export that failed because the model cannot take these inputs is the user's to mend."""
     try:
         with quiet(), torch.inference_mode():
-            out = module(*examples(inputs, 1))
+            return module(*examples(inputs, 1))
     except Exception as broken:
         fed = ", ".join(f"{i.name} 1x{'x'.join(map(str, i.shape))} {i.dtype}" for i in inputs)
         raise EdgekitError(
@@ -142,9 +141,14 @@ def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> None:
             "give the shapes that it was trained with (--input NAME=1x3x224x224), or samples of the right type and "
             "layout (integers stay integers only from 16 bits up)",
         ) from broken
-    for leaf in pytree.tree_leaves(out):
-        if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            torch.export.register_dataclass(type(leaf))
+
+
+def _made_known(outputs: Any) -> bool:
+    """Make the dataclasses among a model's outputs known to torch.export, which then flattens them; False where none is."""
+    kinds = {type(leaf) for leaf in pytree.tree_leaves(outputs) if dataclasses.is_dataclass(leaf)}
+    for kind in kinds:
+        torch.export.register_dataclass(kind)
+    return bool(kinds)
 
 
 def not_exportable(model: str, broken: BaseException) -> EdgekitError:
@@ -211,9 +215,9 @@ def to_graph(program: ExportedProgram, inputs: Sequence[Input], model: str) -> i
     graph: ir.Model = exported.model
     if graph.functions:
         graph = ir.passes.Sequential(common.InlinePass(), common.NameFixPass())(graph).model
+    common.OutputFixPass()(graph)  # an input, or one value twice, as output
     _name_batch(graph.graph)
-    _rename(graph.graph, graph.graph.inputs, [i.name for i in inputs])
-    _rename(graph.graph, graph.graph.outputs, output_names(program))
+    _name_ends(graph.graph, [i.name for i in inputs], output_names(program))
     return graph
 
 
@@ -253,16 +257,26 @@ def _name_batch(graph: ir.Graph) -> None:
             value.shape = ir.Shape([d if isinstance(d, int) else word.sub(BATCH, str(d)) for d in value.shape])
 
 
-def _rename(graph: ir.Graph, values: Sequence[ir.Value], names: Sequence[str]) -> None:
-    """Give `values` these names, each made unique where another value has it already."""
-    named = {v for node in graph.all_nodes() for v in node.outputs} | {*graph.inputs, *graph.initializers.values()}
-    taken = {v.name for v in named if v not in set(values)}
-    for value, name in zip(values, names, strict=True):
-        unique, count = name, 0
-        while unique in taken:
-            unique, count = f"{name}_{count}", count + 1
-        value.name = unique
-        taken.add(unique)
+def _name_ends(graph: ir.Graph, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Give the inputs and outputs these names; whatever else has one of them gets a number behind it."""
+    ends = [*graph.inputs, *graph.outputs]
+    inner = {*graph.initializers.values(), *(v for node in graph.all_nodes() for v in node.outputs)} - {*ends}
+    taken = {str(v.name) for v in inner} | {*inputs, *outputs}
+    names: list[str] = []
+    for name in [*inputs, *outputs]:
+        names.append(_free(name, taken) if name in names else name)
+    for value in inner:
+        if value.name in names:
+            value.name = _free(str(value.name), taken)
+    for value, name in zip(ends, names, strict=True):
+        value.name = name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """`name` with the first number behind it that makes it new; it is taken from then on."""
+    free = next(f"{name}_{count}" for count in itertools.count() if f"{name}_{count}" not in taken)
+    taken.add(free)
+    return free
 
 
 def reference_of(

@@ -107,7 +107,7 @@ def test_fixed_batches(net: Net, tmp_path: Path, refused: Refused) -> None:
     assert refused(saved(net, torch.zeros(4, 3, 8, 8), to=tmp_path / "four.pt2")).code == "EK212"
 
 
-def test_what_is_not_float32_or_not_for_inference(net: Net, tmp_path: Path, refused: Refused) -> None:
+def test_what_is_not_float32_or_not_for_inference(tmp_path: Path, refused: Refused) -> None:
     example = torch.zeros(1, 2)
     assert refused(saved(nn.Linear(2, 2).half(), example.half(), to=tmp_path / "half.pt2")).code == "EK211"
     assert refused(saved(nn.ReLU(), example.double(), to=tmp_path / "double.pt2")).code == "EK211"

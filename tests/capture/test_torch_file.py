@@ -159,7 +159,7 @@ def test_a_mask_of_minus_infinity_is_fine() -> None:
         torch_file.check_finite(module, "net.pt")
 
 
-def test_half_precision_is_cast(factory: Path, tmp_path: Path, net: Net) -> None:
+def test_half_precision_is_cast(tmp_path: Path) -> None:
     file = tmp_path / "half.pt"
     torch.save(nn.Linear(3, 2).half().double(), file)
     captured = take(file, trust_pickle=True, inputs={"input": (1, 3)})
