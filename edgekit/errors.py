@@ -191,11 +191,6 @@ PAGES: dict[str, Page] = {
         "The beginning of the file says what it is, but the rest does not hold together: it is cut short, or an offset"
         " in it points outside of it. Copy or export it again.",
     ),
-    "EK194": Page(
-        Exit.USAGE,
-        "the demo's files are already there",
-        "edgekit does not replace files without being asked to. `--overwrite` asks for it; `-o` names another folder.",
-    ),
     "EK195": Page(
         Exit.USAGE,
         "output exists",
@@ -245,6 +240,12 @@ PAGES: dict[str, Page] = {
         Exit.USAGE,
         "nothing but zeros in calibration",
         "An input was zero in every calibration sample, so there is no range to choose its scale from.",
+    ),
+    "EK413": Page(
+        Exit.USAGE,
+        "no samples",
+        "Scales are chosen from what the tensors' values are on representative inputs. Give some with --data (parted into "
+        "calibration and evaluation), or with --calib and --eval.",
     ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(

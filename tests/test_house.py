@@ -27,8 +27,10 @@ FLOORS: tuple[frozenset[str], ...] = (
             "progress",
             "recipe",
             "samples",
+            "schema",
             "staging",
             "units",
+            "user_code",
         }
     ),
     frozenset({"graph"}),

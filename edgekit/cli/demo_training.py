@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
+from edgekit import staging
 from edgekit.cli import demo_model
-from edgekit.errors import EdgekitError
 
+FILES = ("digits.pt", "digits.py", "digits-train.npz", "digits-test.npz")
 TEST_COUNT = 500
 EPOCHS = 12
 BATCH = 64
@@ -28,27 +30,18 @@ Labels = NDArray[np.int64]
 
 
 def prepare(folder: Path, *, overwrite: bool, seed: int) -> None:
-    """Train in front of the user and leave digits.pt, digits.py, digits-train.npz and digits-test.npz in `folder`."""
-    kept = [
-        name for name in ("digits.pt", "digits.py", "digits-train.npz", "digits-test.npz") if (folder / name).exists()
-    ]
-    if kept and not overwrite:
-        raise EdgekitError(
-            "EK194",
-            f"'{folder / kept[0]}' is already there",
-            "edgekit does not replace files without being asked to",
-            "name another folder with -o, or add --overwrite",
-        )
+    """Train in front of the user and leave FILES in `folder`."""
+    staging.refuse_existing(folder, FILES, overwrite)
     pixels, labels = digits()
     _show(pixels)
     order = np.random.default_rng(seed).permutation(len(labels))
     test, train = order[:TEST_COUNT], order[TEST_COUNT:]
     net = trained((pixels[train], labels[train]), (pixels[test], labels[test]), seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(net.state_dict(), folder / "digits.pt")
-    (folder / "digits.py").write_text(Path(demo_model.__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    np.savez_compressed(folder / "digits-train.npz", inputs=pixels[train], labels=labels[train])
-    np.savez_compressed(folder / "digits-test.npz", inputs=pixels[test], labels=labels[test])
+    with staging.staged(folder) as place:
+        torch.save(net.state_dict(), place / "digits.pt")
+        shutil.copyfile(demo_model.__file__, place / "digits.py")
+        np.savez_compressed(place / "digits-train.npz", inputs=pixels[train], labels=labels[train])
+        np.savez_compressed(place / "digits-test.npz", inputs=pixels[test], labels=labels[test])
 
 
 def digits() -> tuple[Pixels, Labels]:
@@ -73,10 +66,10 @@ def trained(train: tuple[Pixels, Labels], test: tuple[Pixels, Labels], seed: int
     for epoch in range(EPOCHS):
         net.train()
         losses = []
-        for indices in torch.randperm(len(labels))[: batches * BATCH].split(BATCH):
+        for indices in torch.randperm(len(labels))[: batches * BATCH].view(batches, BATCH):
             loss = functional.cross_entropy(net(_shifted(images[indices])), labels[indices])
             adam.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             rate.step()
             losses.append(loss.item())

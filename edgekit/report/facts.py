@@ -51,7 +51,7 @@ class DataFacts:
 
     calibration, evaluation: where they came from, None where there were none; *_count: samples used;
     split: both came from one place and were parted by content; overlap: samples that stood on both sides and were
-    dropped from the evaluation; preprocess: what was done to each sample (JSON-able).
+    dropped from one; preprocess: what was done to each sample (JSON-able).
     """
 
     calibration: str | None

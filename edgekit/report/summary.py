@@ -54,7 +54,7 @@ def warnings(report: Report) -> tuple[str, ...]:
             said.append(f"{label} is slower than float32 {kind} on this machine: {up:.2f} times its speed")
     if report.data is not None and report.data.overlap:
         samples = units.plural(report.data.overlap, "sample")
-        said.append(f"{samples} of the evaluation also stood in the calibration and were left out")
+        said.append(f"{samples} stood in both the calibration and the evaluation, and served for one of them only")
     if report.model.trusted_pickle:
         said.append("the model was loaded with --trust-pickle: code inside the file was allowed to run")
     said += report.notes
