@@ -19,6 +19,7 @@ from edgekit import affine
 Arrays = dict[str, NDArray[Any]]
 Format = Literal["onnx", "tflite"]
 Precision = Literal["float32", "float16", "int8"]
+METADATA_KEY = "edgekit"  # under which both formats carry the preprocess contract and the like, as JSON
 
 
 @dataclass(frozen=True, kw_only=True)

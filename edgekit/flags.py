@@ -44,7 +44,7 @@ def by_section(said: Mapping[str, object]) -> Sections:
     sections: Sections = {}
     for name, (section, key) in FLAGS.items():
         value = said.get(name)
-        if value is not None and value != []:
+        if value is not None and value not in ([], ()):
             sections.setdefault(section, {})[key] = str(value) if isinstance(value, Path) else value
     return sections
 

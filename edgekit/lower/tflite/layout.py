@@ -31,7 +31,8 @@ def choose(program: Program, *, nhwc: bool) -> Layout:
     outputs = {value for _, value in program.outputs}
     for node in program.nodes:
         if node.op == "Dequantize" and node.output in outputs:  # move the bytes, not the floats
-            taken[node] = gives = (border(node.output, nhwc),)
+            gives: tuple[Order, ...] = (border(node.output, nhwc),)
+            taken[node] = gives
         else:
             taken[node], gives = RULES.get(node.op, _plain)(node, stored)
         stored.update(zip(node.outputs, gives, strict=True))

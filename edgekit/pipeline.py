@@ -1,0 +1,299 @@
+"""The one-way street, in order: the only file that knows it.
+
+Values travel down this page and never back; what a stage needs of another it gets from here, as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx_ir as ir
+
+from edgekit import staging
+from edgekit.artifact import Format, Precision
+from edgekit.capture import Captured, Source, capture
+from edgekit.device import Device, load_device
+from edgekit.errors import EdgekitError
+from edgekit.graph.check import checked
+from edgekit.lower import Lowered, Wishes, lower
+from edgekit.profile import Latency, measure
+from edgekit.progress import SILENT, Progress
+from edgekit.quantize import quantize as to_int8
+from edgekit.quantize.decompose import decompose_hard_swish
+from edgekit.recipe import Recipe
+from edgekit.report import REPORT_NAME, Report, compose, this_machine
+from edgekit.run.signature import is_lowered, opened
+from edgekit.samples import Samples, choose, disjoint, load_samples, split
+from edgekit.simplify import simplify
+from edgekit.verify import verify
+from edgekit.verify.result import Verification
+
+FileKey = tuple[Precision, Format]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the Python API hands over in memory, in place of the recipe's paths."""
+
+    model: Any = None
+    data: Any = None
+    calibration: Any = None
+    evaluation: Any = None
+
+
+NOTHING = Given()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Samples by what they are for. overlap: calibration samples dropped because they stand in the evaluation too."""
+
+    calibration: Samples | None
+    evaluation: Samples | None
+    overlap: int = 0
+
+    @property
+    def any(self) -> Samples | None:
+        return self.calibration or self.evaluation
+
+    def named(self, graph: ir.Model) -> Data:
+        """Under the graph's input names."""
+        names = [value.name or "" for value in graph.graph.inputs]
+        return replace(
+            self,
+            calibration=self.calibration and self.calibration.renamed(names),
+            evaluation=self.evaluation and self.evaluation.renamed(names),
+        )
+
+
+def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
+    """Turn the model that a recipe names into verified INT8 files.
+
+    Raises EdgekitError; an EK5xx comes after the other files were written and reported.
+    """
+    device = load_device(recipe.device) if recipe.device else None
+    keys: list[FileKey] = [("float32", "onnx"), *(("int8", format) for format in recipe.output.formats)]
+    with _Outputs(recipe, keys) as outputs:
+        data = _data(recipe, given, progress)
+        if data.calibration is None:
+            raise _no_samples("calibrate on", "--data nor --calib")
+        captured = _captured(recipe, given, data, progress)
+        data = data.named(captured.graph)
+        graph = checked(simplify(captured.graph))
+        whole = device is not None and device.hard_swish == "whole"
+        target = graph if whole else checked(decompose_hard_swish(graph))
+        quantized = to_int8(target, data.calibration, recipe.quantize.ranges, progress=progress)
+        graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
+        wishes = _wishes(recipe, device, data)
+        lowered, refusal = _lowered(graphs, outputs, wishes)
+        verification = _verified(recipe, captured, graph, lowered, data, progress)
+        peers = _float_peers(graph, lowered, outputs, wishes)
+        latencies = _measured(recipe, [*peers, *lowered], data, progress)
+        report = Report(
+            **_facts(recipe, captured, graph, outputs, lowered, refusal),
+            data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
+            quantization=compose.quantization_facts(quantized, recipe.quantize.ranges, recipe.quantize.io, target),
+            verification=verification,
+            latencies=latencies,
+        )
+        outputs.keep(report)
+    if refusal is not None:
+        raise refusal
+    return report
+
+
+def convert(
+    recipe: Recipe, precision: Literal["float32", "float16"], progress: Progress = SILENT, given: Given = NOTHING
+) -> Report:
+    """Write the model as float files, and compare them with the model where there are samples."""
+    keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
+    with _Outputs(recipe, keys) as outputs:
+        data = _data(recipe, given, progress)
+        captured = _captured(recipe, given, data, progress)
+        data = data.named(captured.graph)
+        graph = checked(simplify(captured.graph))
+        lowered, refusal = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
+        report = Report(
+            **_facts(recipe, captured, graph, outputs, lowered, refusal),
+            data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
+            verification=_verified(recipe, captured, graph, lowered, data, progress),
+            latencies=_measured(recipe, lowered, data, progress),
+        )
+        outputs.keep(report)
+    if refusal is not None:
+        raise refusal
+    return report
+
+
+def compare(
+    first: Path, second: Path, recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
+) -> Verification:
+    """Run two files on the same samples; the first may also be a model in any form that `capture` takes."""
+    data = _data(recipe, given, progress)
+    if (samples := data.evaluation) is None:
+        raise _no_samples("compare on", "--data nor --eval")
+    artifacts = [opened(path) for path in (first, second) if is_lowered(path)]
+    reference = None
+    if len(artifacts) < 2:
+        reference = _captured(recipe, given, data, progress).reference
+    samples = samples.renamed([spec.name for spec in artifacts[-1].inputs])
+    return verify(reference, artifacts, samples, metric=recipe.verify.metric, progress=progress)
+
+
+def _facts(
+    recipe: Recipe,
+    captured: Captured,
+    graph: ir.Model,
+    outputs: _Outputs,
+    lowered: Sequence[Lowered],
+    refusal: EdgekitError | None,
+) -> dict[str, Any]:
+    """What every report says, whatever was done."""
+    return {
+        "version": version("edgekit"),
+        "directory": str(outputs.directory),
+        "model": compose.model_facts(outputs.stem, recipe.model, captured, graph),
+        "machine": this_machine(),
+        "files": tuple(compose.file_facts(file.artifact, outputs.directory, file.transposes) for file in lowered),
+        "notes": (*captured.notes, *([f"not written: {refusal.what}: {refusal.why}"] if refusal else [])),
+    }
+
+
+class _Outputs:
+    """The files of one run, which appear in the output folder together at its end."""
+
+    def __init__(self, recipe: Recipe, keys: Sequence[FileKey]) -> None:
+        self.stem = Path(recipe.model.path.partition(".py:")[0]).stem
+        self.directory = recipe.output.directory or Path(f"{self.stem}-edgekit")
+        self.names = {key: f"{self.stem}{_INFIX[key[0]]}.{key[1]}" for key in keys}
+        staging.refuse_existing(self.directory, [*self.names.values(), REPORT_NAME], recipe.output.overwrite)
+        self._staged = staging.staged(self.directory)
+
+    def __enter__(self) -> _Outputs:
+        self.folder = self._staged.__enter__()
+        self.unkept = self.folder / "unkept"
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._staged.__exit__(*error)
+
+    def keep(self, report: Report) -> None:
+        (self.folder / REPORT_NAME).write_text(report.to_json())
+
+
+_INFIX: dict[Precision, str] = {"float32": "", "float16": ".float16", "int8": ".int8"}
+
+
+def _data(recipe: Recipe, given: Given, progress: Progress) -> Data:
+    """The samples that the recipe names; calibration and evaluation share none."""
+    wanted = recipe.data
+    sources = {
+        "data": given.data if given.data is not None else wanted.data,
+        "calibration": given.calibration if given.calibration is not None else wanted.calibration,
+        "evaluation": given.evaluation if given.evaluation is not None else wanted.evaluation,
+    }
+    with progress.step("reading samples"):
+        found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
+        if "data" in found:
+            calibration, evaluation = split(found["data"], wanted.calibration_count, wanted.seed)
+            return Data(
+                calibration=found.get("calibration", calibration), evaluation=found.get("evaluation", evaluation)
+            )
+        if "calibration" not in found:
+            return Data(calibration=None, evaluation=found.get("evaluation"))
+        calibration, overlap = found["calibration"], 0
+        if "evaluation" in found:
+            calibration, overlap = disjoint(calibration, found["evaluation"])
+        calibration = choose(calibration, wanted.calibration_count, wanted.seed)
+        return Data(calibration=calibration, evaluation=found.get("evaluation"), overlap=overlap)
+
+
+def _captured(recipe: Recipe, given: Given, data: Data, progress: Progress) -> Captured:
+    signature = data.any.signature if data.any is not None else None
+    source = Source(
+        path=recipe.model.path or "",
+        factory=recipe.model.factory,
+        inputs=recipe.model.inputs,
+        trust_pickle=recipe.model.trust_pickle,
+        module=given.model,
+    )
+    with progress.step("capturing the model"):
+        return capture(source, signature)
+
+
+def _wishes(recipe: Recipe, device: Device | None, data: Data) -> Wishes:
+    metadata = {
+        "layout": recipe.output.layout,
+        "version": version("edgekit"),
+        "preprocess": recipe.preprocess.to_metadata(),
+        "labels": list((data.any.class_names if data.any is not None else None) or ()),
+    }
+    return Wishes(
+        activations=device.onnx_activations if device is not None else "uint8",
+        nhwc=recipe.output.layout == "nhwc",
+        io_int8=recipe.quantize.io == "int8",
+        metadata=metadata,
+    )
+
+
+def _lowered(
+    graphs: Mapping[FileKey, ir.Model], outputs: _Outputs, wishes: Wishes
+) -> tuple[list[Lowered], EdgekitError | None]:
+    """Every file that can be written, and what stood in the way of the last one that could not."""
+    lowered: list[Lowered] = []
+    refusal: EdgekitError | None = None
+    for (precision, format), graph in graphs.items():
+        path = outputs.folder / outputs.names[precision, format]
+        try:
+            lowered.append(lower(graph, format, precision, path, wishes))
+        except EdgekitError as error:
+            refusal = error
+    return lowered, refusal
+
+
+def _verified(
+    recipe: Recipe, captured: Captured, graph: ir.Model, lowered: Sequence[Lowered], data: Data, progress: Progress
+) -> Verification | None:
+    if data.evaluation is None or not lowered:
+        return None
+    return verify(
+        captured.reference,
+        [file.artifact for file in lowered],
+        data.evaluation,
+        metric=recipe.verify.metric,
+        graph=graph,
+        layers=recipe.verify.layers,
+        progress=progress,
+    )
+
+
+def _measured(recipe: Recipe, lowered: Sequence[Lowered], data: Data, progress: Progress) -> tuple[Latency, ...]:
+    """Latency of each file on this machine."""
+    if data.any is None or not lowered:
+        return ()
+    sample = next(data.any.take([0]).batches(1)).inputs
+    return measure([file.artifact for file in lowered], sample, threads=recipe.verify.threads, progress=progress)
+
+
+def _float_peers(graph: ir.Model, lowered: Sequence[Lowered], outputs: _Outputs, wishes: Wishes) -> list[Lowered]:
+    """Float files that are only measured: in each runtime, what INT8 must be faster than."""
+    formats = {file.artifact.format for file in lowered}
+    floats = {file.artifact.format for file in lowered if file.artifact.precision == "float32"}
+    outputs.unkept.mkdir()
+    return [
+        lower(graph, format, "float32", outputs.unkept / f"{outputs.stem}.{format}", replace(wishes, io_int8=False))
+        for format in sorted(formats - floats)
+    ]
+
+
+def _no_samples(purpose: str, options: str) -> EdgekitError:
+    return EdgekitError(
+        "EK413",
+        f"no samples to {purpose}",
+        f"neither {options} names any",
+        "give representative inputs with --data PATH (.npz, .npy, a folder of images, or file.py:factory)",
+    )

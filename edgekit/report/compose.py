@@ -1,0 +1,105 @@
+"""From what the stages hand over to the facts of a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import onnx_ir as ir
+
+from edgekit import recipe
+from edgekit.artifact import Artifact, TensorSpec
+from edgekit.capture import Captured
+from edgekit.graph import cost, facts, source
+from edgekit.preprocess import Preprocess
+from edgekit.quantize import Quantized
+from edgekit.report.facts import (
+    DataFacts,
+    FileFacts,
+    KeptFloat,
+    ModelFacts,
+    QuantizationFacts,
+    TensorFacts,
+)
+from edgekit.samples import Samples
+
+
+def model_facts(name: str, wanted: recipe.Model, captured: Captured, graph: ir.Model) -> ModelFacts:
+    """graph: the simplified float graph, whose parameters and MACs are those that a device pays for."""
+    return ModelFacts(
+        path=wanted.path or name,
+        sha256=captured.sha256,
+        kind=captured.kind,
+        parameters=cost.parameters(graph),
+        macs=sum(cost.macs_by_node(graph).values()),
+        inputs=tuple(map(_value, graph.graph.inputs)),
+        outputs=tuple(map(_value, graph.graph.outputs)),
+        factory=wanted.factory,
+        trusted_pickle=wanted.trust_pickle,
+    )
+
+
+def data_facts(
+    calibration: Samples | None, evaluation: Samples | None, overlap: int, preprocess: Preprocess
+) -> DataFacts:
+    known = calibration or evaluation
+    return DataFacts(
+        calibration=calibration.where if calibration is not None else None,
+        calibration_count=len(calibration) if calibration is not None else 0,
+        evaluation=evaluation.where if evaluation is not None else None,
+        evaluation_count=len(evaluation) if evaluation is not None else 0,
+        split=calibration is not None and evaluation is not None and calibration.where == evaluation.where,
+        overlap=overlap,
+        class_names=known.class_names if known is not None else None,
+        preprocess=preprocess.to_metadata(),
+    )
+
+
+def file_facts(artifact: Artifact, directory: Path, transposes: int | None) -> FileFacts:
+    """directory: where the file will be, which need not be where it is now."""
+    return FileFacts(
+        label=artifact.label,
+        path=str(directory / artifact.path.name),
+        format=artifact.format,
+        precision=artifact.precision,
+        size_bytes=artifact.size_bytes,
+        sha256=artifact.sha256,
+        inputs=tuple(map(_spec, artifact.inputs)),
+        outputs=tuple(map(_spec, artifact.outputs)),
+        transposes=transposes,
+    )
+
+
+def quantization_facts(quantized: Quantized, ranges: str, io: str, graph: ir.Model) -> QuantizationFacts:
+    """graph: the float graph that was quantized."""
+    nodes = {node.name or "": node for node in graph.graph}
+    kept = quantized.plan.kept_float.items()
+    return QuantizationFacts(
+        ranges=ranges,
+        chosen=dict(Counter(quantized.methods.values()).most_common()),
+        calibrated=True,
+        io=io,
+        kept_float=tuple(
+            KeptFloat(node=name, op=nodes[name].op_type, reason=reason, source=source.source_line(nodes[name]))
+            for name, reason in kept
+        ),
+        repairs=_repairs(quantized),
+    )
+
+
+def _repairs(quantized: Quantized) -> tuple[str, ...]:
+    done = []
+    if quantized.biases_corrected:
+        done.append("bias correction")
+    if quantized.weight_rule == "mse":
+        done.append("weight scales of least squared error")
+    return tuple(done)
+
+
+def _value(value: ir.Value) -> TensorFacts:
+    assert value.dtype is not None
+    return TensorFacts(name=value.name or "", dtype=value.dtype.numpy().name, shape=facts.shape(value))
+
+
+def _spec(spec: TensorSpec) -> TensorFacts:
+    return TensorFacts(name=spec.name, dtype=spec.dtype, shape=spec.shape)

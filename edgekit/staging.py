@@ -1,0 +1,57 @@
+"""Outputs that appear together or not at all.
+
+Files are written into a hidden folder beside the output folder and moved when everything has succeeded. What is
+interrupted, by an error or by Ctrl-C, leaves the output folder as it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgekit.errors import EdgekitError
+
+
+def refuse_existing(directory: Path, names: Sequence[str], overwrite: bool) -> None:
+    """Raise EK195 before any work is done where an output is in the way. names: the files that will be written."""
+    taken = [name for name in names if (directory / name).exists()]
+    if taken and not overwrite:
+        raise EdgekitError(
+            "EK195",
+            f"will not overwrite '{directory / taken[0]}'",
+            f"{len(taken)} of the {len(names)} outputs exist already",
+            "add --overwrite, or choose another folder with -o",
+        )
+
+
+@contextmanager
+def staged(directory: Path) -> Iterator[Path]:
+    """A folder to write into, whose files are moved into `directory` at the end of the block; folders in it are not."""
+    try:
+        made = _missing_parents(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".edgekit-", dir=directory))
+    except OSError as error:
+        raise EdgekitError(
+            "EK196",
+            f"cannot write to '{directory}'",
+            error.strerror or str(error),
+            "choose a folder that you may write to with -o",
+        ) from None
+    try:
+        yield folder
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            path.replace(directory / path.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in made:  # only those that this run made and that stayed empty
+            if not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def _missing_parents(directory: Path) -> list[Path]:
+    """The folders that making `directory` will make, innermost first."""
+    return [path for path in (directory, *directory.parents) if not path.exists()]
