@@ -1,7 +1,8 @@
 """How far each value inside a quantized file is from the float model's, layer by layer.
 
 Every value that the file quantizes gets a second DequantizeLinear that leads out of the graph; the fused kernels stay
-as they are, since only an integer tensor gains a reader. TFLite keeps its tensors on request, so there it is a look.
+as they are, since only an integer tensor gains a reader. It is the ONNX file that is opened so: the TFLite file holds
+the same integers, and how far the two are apart is said by their agreement.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TAP = "/layer"  # ends the names of the values that are led out; no exporter end
 def layer_errors(
     graph: ir.Model, artifacts: Mapping[str, Artifact], samples: Samples, advance: Advance
 ) -> tuple[LayerError, ...]:
-    """Worst first. graph: the float model that was quantized; artifacts: ONNX files made of it, by label."""
+    """Worst first. graph: the float model that was quantized; artifacts: files made of it, by label."""
     nodes = {
         value.name or "": node for node in facts.real_nodes(graph) for value in node.outputs if facts.is_float(value)
     }

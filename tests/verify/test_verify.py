@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifact import Arrays, Artifact
+from edgekit.artifact import Arrays, Artifact, TensorSpec
 from edgekit.errors import EdgekitError, Exit
 from edgekit.run.runner import Runner
 from edgekit.samples import Samples
@@ -245,3 +246,31 @@ class TestRefusals:
             verify(broken, [files["float"], files["uint8"]], samples)
         assert time.monotonic() - start < 5
         assert threading.active_count() == before
+
+
+def test_several_outputs_have_a_distance_each(tmp_path: Path) -> None:
+    def two(precision: str, value: float) -> Artifact:
+        nodes = [helper.make_node("Mul", ["x", name + "_k"], [name], name=name) for name in ("a", "b")]
+        kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in ("x", "a", "b")]
+        constants = [numpy_helper.from_array(np.float32(k), name + "_k") for name, k in (("a", value), ("b", 2.0))]
+        model = helper.make_model(
+            helper.make_graph(nodes, "two", kinds[:1], kinds[1:], constants),
+            opset_imports=[helper.make_opsetid("", 20)],
+            ir_version=10,
+        )
+        path = tmp_path / f"{precision}.onnx"
+        path.write_bytes(model.SerializeToString())
+        specs = [TensorSpec(name=name, dtype="float32", shape=(None, 3)) for name in ("x", "a", "b")]
+        return Artifact(
+            path=path,
+            format="onnx",
+            precision=precision,  # type: ignore[arg-type]
+            inputs=tuple(specs[:1]),
+            outputs=tuple(specs[1:]),
+        )
+
+    x = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    found = verify(None, [two("float32", 1.0), two("float16", 1.1)], memory(x))
+    (score,) = found.scores
+    assert score.sqnr_db == {"a": pytest.approx(20, abs=1e-3), "b": 146.0}
+    assert score.value == pytest.approx((20 + 146) / 2, abs=1e-3)

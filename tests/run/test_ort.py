@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.run import ort
+from tests.verify import nets
+
+
+@pytest.fixture(scope="module")
+def session() -> ort.Session:
+    return ort.Session(nets.net(np.uint8).SerializeToString())
+
+
+def test_runs_by_name_and_repeats_itself(session: ort.Session) -> None:
+    x = nets.images(2)
+    first = session.run({"x": x})
+    assert first["logits"].shape == (2, nets.CLASSES)
+    np.testing.assert_array_equal(first["logits"], session.run({"x": x})["logits"])
+
+
+def test_prepared_computes_on_its_inputs(session: ort.Session) -> None:
+    x = nets.images(1)
+    assert session.prepared({"x": x})() == [pytest.approx(session.run({"x": x})["logits"])]
+
+
+def test_optimized_is_what_it_executes(session: ort.Session) -> None:
+    ops = {node.op_type for node in onnx.load_from_string(session.optimized()).graph.node}
+    assert {"QLinearConv", "QGemm"} <= ops
+
+
+def test_takes_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(nets.net().SerializeToString())
+    assert ort.Session(str(path)).run({"x": nets.images(1)})["logits"].shape == (1, nets.CLASSES)
+
+
+def test_the_version_names_the_runtime() -> None:
+    assert ort.version().startswith("onnxruntime 1.")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", nets.net().SerializeToString()[:200]])
+def test_a_file_that_cannot_be_loaded(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(content)
+    with pytest.raises(EdgekitError, match=r"cannot load 'bad\.onnx'") as caught:
+        ort.Session(str(path))
+    assert caught.value.code == "EK905"
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError) as caught:
+        ort.Session(str(tmp_path / "missing.onnx"))
+    assert caught.value.code == "EK905"
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{}, {"y": np.zeros(1)}, {"x": np.zeros((1, 3, 8, 8))}, {"x": np.zeros((1, 3, 9, 8), np.float32)}],
+    ids=["none", "another name", "another type", "another shape"],
+)
+def test_inputs_that_do_not_fit(session: ort.Session, inputs: dict[str, np.ndarray]) -> None:
+    with pytest.raises(EdgekitError, match="cannot run the model") as caught:
+        session.run(inputs)
+    assert caught.value.code == "EK906"

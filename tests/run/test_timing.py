@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from edgekit.run import timing
+
+
+def test_outliers_by_the_modified_z_score() -> None:
+    # Iglewicz and Hoaglin's own kind of case: median 5, MAD 1, so that 3.5 is passed from 5 + 3.5/0.6745 = 10.19 on
+    times = np.array([3.0, 4, 4, 5, 5, 5, 6, 6, 10.1])
+    assert timing.outliers(times) == 0
+    times[-1] = 10.3
+    assert timing.outliers(times) == 1
+
+
+def test_equal_times_have_no_outliers() -> None:
+    assert timing.outliers(np.array([1.0, 1.0, 1.0, 9.0])) == 0
+
+
+def test_times_every_counted_run_and_no_other() -> None:
+    calls = []
+    timed = timing.time_runs(lambda: calls.append(time.sleep(0.003)), 5)
+    assert len(timed.times_s) == 5
+    assert len(calls) == 6  # one to wake up
+    assert min(timed.times_s) >= 0.003
+    assert timed.cpu_share < 0.5  # asleep, not computing
+
+
+def test_warms_up_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "WARM_UP_S", 0.02)
+    warmth = timing.warm_up(lambda: time.sleep(0.001))
+    assert 0.001 <= warmth.run_s < 0.02
+
+
+def test_says_when_runs_still_get_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "WARM_UP_MAX_S", 0.15)
+    pause = [0.02]
+
+    def faster() -> None:
+        pause[0] *= 0.9
+        time.sleep(pause[0])
+
+    assert not timing.warm_up(faster).steady
+
+
+def test_slow_models_get_few_warm_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "WARM_UP_MAX_S", 0.04)
+    calls = []
+    timing.warm_up(lambda: calls.append(time.sleep(0.03)))
+    assert len(calls) <= 4
