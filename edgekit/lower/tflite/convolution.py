@@ -22,7 +22,7 @@ def convolution(draft: Draft, node: Node) -> None:
     groups, channels = int(node.attributes.get("group", 1)), node.input(0).shape[1]
     shape = windows.window(node, weight.shape[2:])
     x = padded(draft, as_image(draft, draft.input(node, 0)), shape)
-    kernel = _as_image_kernel(weight.real)  # OIHW
+    kernel = _as_image_kernel(content(weight))  # OIHW
     depthwise = groups == channels and kernel.shape[1] == 1 and (groups > 1 or channels == 1)
     result = result_image(draft, node)
     name = weight.name
@@ -47,7 +47,7 @@ def transposed_convolution(draft: Draft, node: Node) -> None:
     if any(d != 1 for d in node.ints("dilations", [1])):
         raise refuse.no_form(node, "TRANSPOSE_CONV has no dilation", "keep this model in ONNX")
     weight = constant_weight(node)
-    kernel = _as_image_kernel(weight.real)
+    kernel = _as_image_kernel(content(weight))
     spatial = weight.rank - 2
     strides = windows.two(node.ints("strides", [1] * spatial), 1)
     low = windows.two(windows.padding(node, spatial)[:spatial], 0)
@@ -104,6 +104,12 @@ def constant_weight(node: Node) -> Value:
     if weight.data is None:
         raise refuse.no_form(node, "its weights are computed at run time", "make the weights constants of the model")
     return weight
+
+
+def content(weight: Value) -> Array:
+    """As it is stored, perhaps in float16."""
+    assert weight.data is not None
+    return weight.data
 
 
 def along(qparams: QParams | None, axis: int) -> QParams | None:

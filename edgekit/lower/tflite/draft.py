@@ -87,13 +87,12 @@ class Draft:
     # -- tensors ------------------------------------------------------------------------------------------------------
 
     def constant(self, data: Array, name: str, qparams: QParams | None = None) -> Tensor:
-        """A constant tensor; equal ones are stored once."""
+        """A constant tensor; equal ones are stored once, float16 ones are widened at run time."""
         data = np.ascontiguousarray(data)
         key = (data.dtype.str, data.shape, data.tobytes(), qparams)
         if key not in self._constants:
-            self._constants[key] = Tensor(
-                name=self.unique(name), shape=data.shape, dtype=data.dtype, qparams=qparams, data=data
-            )
+            stored = Tensor(name=self.unique(name), shape=data.shape, dtype=data.dtype, qparams=qparams, data=data)
+            self._constants[key] = self._widened(stored) if data.dtype == np.float16 else stored
         return self._constants[key]
 
     def numbers(self, numbers: Sequence[int] | int, name: str) -> Tensor:
@@ -156,9 +155,10 @@ class Draft:
         qparams = value.qparams
         if qparams is not None and qparams.axis is not None:  # elementwise kernels take one scale: store it in float
             data, qparams = affine.dequantize(data, qparams), None
-        tensor = self.constant(data.transpose(order), value.name, qparams)
-        if data.dtype != np.float16 or value.dtype != np.float32:
-            return tensor
-        wide = self.temporary(tensor, "float32", dtype=np.dtype(np.float32))
-        self.emit("DEQUANTIZE", (tensor,), wide, schema.DequantizeOptionsT())
+        return self.constant(data.transpose(order), value.name, qparams)
+
+    def _widened(self, half: Tensor) -> Tensor:
+        """float16 is how a constant is stored; kernels compute in float32."""
+        wide = self.temporary(half, "float32", dtype=np.dtype(np.float32))
+        self.emit("DEQUANTIZE", (half,), wide, schema.DequantizeOptionsT())
         return wide

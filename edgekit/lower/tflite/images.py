@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edgekit.affine import QParams
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.ops import Node, Tensor
 from edgekit.lower.tflite.windows import Window
@@ -59,3 +60,22 @@ def crop(draft: Draft, x: Tensor, begin: Sequence[int], end: Sequence[int], resu
     steps = draft.numbers([1] * len(begin), "strides")
     borders = draft.numbers(begin, "begin"), draft.numbers(end, "end")
     draft.emit("STRIDED_SLICE", (x, *borders, steps), result, schema.StridedSliceOptionsT())
+
+
+def thin_image(draft: Draft, x: Tensor, steps: tuple[int, int], result: Tensor) -> None:
+    """Every n-th row and column, as a 1x1 depthwise convolution by 1, which is exact.
+
+    XNNPACK takes no STRIDED_SLICE with a stride, and a delegate cut in two costs more than the products.
+    """
+    channels = x.shape[3]
+    ones, zeros = np.ones((1, 1, 1, channels), x.dtype), np.zeros(channels, x.dtype)
+    kernel, offset = None, None
+    if x.qparams is not None:
+        kernel = QParams(np.ones(channels, np.float32), 0, np.dtype(np.int8), 3)
+        offset = QParams(np.full(channels, x.qparams.scale), 0, np.dtype(np.int32), 0)
+        zeros = zeros.astype(np.int32)
+    options = schema.DepthwiseConv2DOptionsT(padding=schema.Padding.VALID, depthMultiplier=1)
+    options.strideH, options.strideW = steps
+    options.dilationHFactor = options.dilationWFactor = 1
+    constants = draft.constant(ones, "ones", kernel), draft.constant(zeros, "zeros", offset)
+    draft.emit("DEPTHWISE_CONV_2D", (x, *constants), result, options)

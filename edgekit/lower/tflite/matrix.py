@@ -7,7 +7,7 @@ from dataclasses import replace
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.lower.tflite import refuse
-from edgekit.lower.tflite.convolution import along, bias
+from edgekit.lower.tflite.convolution import along, bias, content
 from edgekit.lower.tflite.draft import FUSED, Draft
 from edgekit.lower.tflite.ops import Node, plain
 
@@ -43,7 +43,7 @@ def matmul(draft: Draft, node: Node) -> None:
 
 def _fully_connected(draft: Draft, node: Node, *, transposed: bool) -> None:
     weight = node.input(1)
-    matrix = weight.real if transposed else weight.real.T
+    matrix = content(weight) if transposed else content(weight).T
     stored = draft.constant(matrix, weight.name, along(weight.qparams, 0))
     x, result = draft.input(node, 0), draft.output(node.output)
     options = schema.FullyConnectedOptionsT(keepNumDims=len(x.shape) > 2)

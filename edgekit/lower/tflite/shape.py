@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -11,7 +11,7 @@ from edgekit import affine
 from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.flatbuffer import TYPES
-from edgekit.lower.tflite.images import crop, pad_into
+from edgekit.lower.tflite.images import crop, pad_into, thin_image
 from edgekit.lower.tflite.ops import Node, Tensor
 
 MIRRORS: Mapping[str, int] = {"reflect": schema.MirrorPadMode.REFLECT}
@@ -90,6 +90,9 @@ def slice_(draft: Draft, node: Node) -> None:
     order, x, result = draft.order(node), draft.input(node, 0), draft.output(node.output)
     ranges = _ranges(node)
     stored = [ranges[axis] for axis in order]
+    if _thins_image(stored, x):
+        thin_image(draft, x, (stored[1].step, stored[2].step), result)
+        return
     options = schema.StridedSliceOptionsT()
     ends = []
     for position, part in enumerate(stored):
@@ -105,6 +108,13 @@ def slice_(draft: Draft, node: Node) -> None:
         draft.numbers([part.step for part in stored], "strides"),
     )
     draft.emit("STRIDED_SLICE", inputs, result, options)
+
+
+def _thins_image(stored: Sequence[slice], x: Tensor) -> bool:
+    """Every n-th row and column of a whole image, from the first on."""
+    steps = [part.step for part in stored]
+    whole = all(part.start == 0 and part.stop == size for part, size in zip(stored, x.shape, strict=True))
+    return whole and len(steps) == 4 and steps[0] == steps[3] == 1 and max(steps) > 1 and min(steps) > 0
 
 
 def _ranges(node: Node) -> list[slice]:

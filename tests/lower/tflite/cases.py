@@ -268,6 +268,8 @@ def movers() -> Rows:
     }.items():
         arrays = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
         yield f"slice-{name}", one("Slice", IMAGE, {key: np.asarray(x) for key, x in arrays.items()})
+    thin = {"starts": [0, 0], "ends": [9, 8], "axes": [2, 3], "steps": [2, 2]}
+    yield "slice-thin", around(node("Slice", ["a", *thin], ["s"]), {key: np.asarray(x) for key, x in thin.items()})
     for axis, indices in ((1, [3, 0, -1]), (3, [2]), (2, 4), (1, [[0, 1], [2, 3]])):
         name = f"gather-{axis}-{np.ndim(indices)}"
         yield name, one("Gather", IMAGE, {"indices": np.asarray(indices)}, axis=axis)
