@@ -128,7 +128,7 @@ def _example(shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Genera
 
 
 def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> Any:
-    """Run the module as it is: an export that failed because the model cannot take these inputs is the user's to mend."""
+    """Run the module as it is: inputs that the model cannot take are the user's to mend, not the export's."""
     try:
         with quiet(), torch.inference_mode():
             return module(*examples(inputs, 1))
@@ -144,7 +144,7 @@ def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> Any:
 
 
 def _made_known(outputs: Any) -> bool:
-    """Make the dataclasses among a model's outputs known to torch.export, which then flattens them; False where none is."""
+    """Register the dataclasses among a model's outputs, which torch.export then flattens; False where none is."""
     kinds = {type(leaf) for leaf in pytree.tree_leaves(outputs) if dataclasses.is_dataclass(leaf)}
     for kind in kinds:
         torch.export.register_dataclass(kind)
