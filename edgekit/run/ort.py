@@ -33,6 +33,7 @@ _FAILURES = (
     onnxruntime_pybind11_state.NotImplemented,
     onnxruntime_pybind11_state.RuntimeException,
 )
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory")  # how onnxruntime says it; it has no exception for it
 
 
 class Session:
@@ -48,6 +49,8 @@ class Session:
         try:
             return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
         except _FAILURES as error:
+            if any(sign in str(error) for sign in _NO_MEMORY):
+                raise MemoryError(_one_line(error)) from None
             raise EdgekitError(
                 "EK906",
                 f"onnxruntime cannot run {_title(self._model)}",

@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, Exit
 from edgekit.run import ort
+from edgekit.run.worker import Worker
 from tests.verify import nets
 
 
@@ -67,3 +68,17 @@ def test_inputs_that_do_not_fit(session: ort.Session, inputs: dict[str, np.ndarr
     with pytest.raises(EdgekitError, match="cannot run the model") as caught:
         session.run(inputs)
     assert caught.value.code == "EK906"
+
+
+def test_out_of_memory() -> None:
+    """One number, repeated 2^44 times."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        net (float[1] x) => (float[n] y) <int64[1] shape = {17592186044416}> { y = Expand (x, shape) }
+    """)
+    with (
+        Worker(ort.Session, model.SerializeToString(), what="running 'net.onnx'") as worker,
+        pytest.raises(EdgekitError, match="Failed to allocate memory") as caught,
+    ):
+        worker.call("run", {"x": np.zeros(1, np.float32)})
+    assert (caught.value.code, caught.value.exit) == ("EK903", Exit.EXHAUSTED)
