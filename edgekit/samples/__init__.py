@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit import units
 from edgekit.errors import EdgekitError
 from edgekit.preprocess import Preprocess
 from edgekit.samples.batches import as_array, from_batches, parted
@@ -40,7 +41,15 @@ def load_samples(what: Any, preprocess: Preprocess | None = None) -> Samples:
     source = _from_text(str(what), contract) if isinstance(what, str | Path) else _from_memory(what)
     _check_contract(source, contract)
     samples = Samples(source, contract, np.arange(len(source)), {name: name for name in source.names})
-    assert samples.signature  # read one sample now: a wrong contract is better known before the work than after
+    # This reads one sample: that a contract does not fit is better known before the work than after.
+    shapes = [shape for shape, _ in samples.signature.values()]
+    if contract.layout == "nhwc" and not any(len(shape) == 3 for shape in shapes):
+        raise EdgekitError(
+            "EK132",
+            f"the samples of '{source.where}' are not NHWC",
+            f"a sample is {units.shape(shapes[0])}; height, width and channels are needed",
+            "leave --samples-layout out",
+        )
     return samples
 
 
@@ -50,8 +59,19 @@ def _from_text(spec: str, preprocess: Preprocess) -> Source:
     path = Path(spec)
     if not path.exists():
         raise EdgekitError("EK101", f"no samples at '{spec}'", "the path does not exist", "check the path")
+    try:
+        return _from_path(path, preprocess)
+    except OSError as broken:
+        raise EdgekitError(
+            "EK121", f"cannot read '{spec}'", broken.strerror or str(broken), "make sure that it can be read"
+        ) from broken
+
+
+def _from_path(path: Path, preprocess: Preprocess) -> Source:
     if path.is_dir():
         return Images(path, listed(path), preprocess)
+    if not path.is_file():
+        raise EdgekitError("EK101", f"no samples at '{path}'", "it is neither a file nor a folder", "check the path")
     match path.suffix.lower():
         case ".npz":
             return from_npz(path)
@@ -60,7 +80,7 @@ def _from_text(spec: str, preprocess: Preprocess) -> Source:
         case suffix:
             raise EdgekitError(
                 "EK120",
-                f"cannot read samples from '{spec}'",
+                f"cannot read samples from '{path}'",
                 f"it ends in '{suffix}'" if suffix else "it has no suffix",
                 "give an .npz or .npy file, a folder of images, or file.py:factory",
             )

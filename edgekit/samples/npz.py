@@ -6,6 +6,7 @@ Every size is checked against the bytes that are really there before anything is
 
 from __future__ import annotations
 
+import lzma
 import math
 import struct
 import tokenize
@@ -60,7 +61,7 @@ def from_npz(path: Path) -> Table:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path)
             return _table(archive, members, path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as broken:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as broken:
         # RuntimeError: an encrypted member; NotImplementedError: a compression that Python does not know.
         raise _damaged(str(path), str(broken) or type(broken).__name__) from broken
 

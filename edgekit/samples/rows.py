@@ -116,7 +116,7 @@ class Spool:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.handle = Handle(tempfile.TemporaryFile(buffering=0))
+        self.handle = Handle(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115  (the handle closes it)
         self.n_bytes = 0
 
     def write(self, data: Any) -> None:

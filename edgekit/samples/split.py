@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from edgekit import units
 from edgekit.errors import EdgekitError
 from edgekit.samples.view import Samples
 
@@ -24,7 +25,7 @@ def split(samples: Samples, calibration: int, seed: int = 0) -> tuple[Samples, S
         raise EdgekitError(
             "EK134",
             f"cannot split '{samples.where}' into calibration and evaluation",
-            f"it has {len(samples)} samples with {different} different content; at least 2 are needed",
+            f"its {units.plural(len(samples), 'sample')} have {different} different content; at least 2 are needed",
             "give more samples, or --calib and --eval",
         )
     calibrated = choose(samples, min(calibration, different // 2), seed)

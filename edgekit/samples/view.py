@@ -209,7 +209,7 @@ class Samples:
         """Inputs by the model's names after the preprocess, and targets."""
         raw, targets = self.source.read(indices, tuple(self.inputs.values()))
         inputs = {name: self._applied(raw[theirs]) for name, theirs in self.inputs.items()}
-        targets = {name: x.astype(np.float32) if x.dtype.kind == "f" else x for name, x in targets.items()}
+        targets = {name: applied(x, AS_IT_IS, channels_last=False, name=self.where) for name, x in targets.items()}
         for name, x in {**inputs, **targets}.items():
             self._check_finite(name, x, indices)
         return inputs, targets

@@ -1,0 +1,152 @@
+"""Recipes: what TOML and options say, and what is said about slips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.paths import recipes_folder
+from edgekit.recipe import Recipe, load_recipe
+
+MODEL = {"model": {"path": "net.pt"}}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def refused(code: str, **sections: Any) -> EdgekitError:
+    with pytest.raises(EdgekitError) as raised:
+        load_recipe(None, {**MODEL, **sections})
+    assert raised.value.code == code
+    return raised.value
+
+
+def test_defaults() -> None:
+    recipe = load_recipe(None, MODEL)
+    assert recipe.data.calibration_count == 256
+    assert recipe.output.formats == ("onnx", "tflite")
+    assert recipe.quantize.ranges == "auto"
+    assert recipe.output.directory is None
+    assert recipe.preprocess.to_metadata()["scale"] is None
+
+
+@pytest.mark.parametrize("path", sorted(recipes_folder().glob("*.toml")), ids=lambda path: path.stem)
+def test_the_recipes_that_edgekit_carries(path: Path) -> None:
+    assert load_recipe(path, MODEL).data.calibration_count == 256
+
+
+def test_paths_start_at_the_recipe(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        device = "boards/mine.toml"
+        [model]
+        path = "net.pt"
+        factory = "package.module:make"
+        [data]
+        calibration = "sets/calib.py:make"
+        evaluation = "/abs/eval.npz"
+        [output]
+        directory = "out"
+        """,
+    )
+    recipe = Recipe.from_toml(path)
+    assert recipe.model.path == str(tmp_path / "net.pt")
+    assert recipe.model.factory == "package.module:make"
+    assert recipe.data.calibration == str(tmp_path / "sets/calib.py:make")
+    assert recipe.data.evaluation == "/abs/eval.npz"
+    assert recipe.output.directory == tmp_path / "out"
+    assert recipe.device == str(tmp_path / "boards/mine.toml")
+    assert Recipe.from_toml(written(tmp_path, 'device = "x86-64"\n[model]\npath = "a"')).device == "x86-64"
+
+
+def test_options_win(tmp_path: Path) -> None:
+    path = written(tmp_path, '[model]\npath = "a.pt"\n[data]\ndata = "d"\nseed = 3\n[preprocess]\nscale = "1/255"')
+    recipe = load_recipe(path, {"model": {"path": "b.pt"}, "preprocess": {"crop": 3}, "": {"device": "x86-64"}})
+    assert recipe.model.path == "b.pt"
+    assert (recipe.preprocess.scale, recipe.preprocess.crop) == (1 / 255, 3)
+    assert recipe.device == "x86-64"
+    assert recipe.data.seed == 3
+
+
+def test_other_samples_take_the_place_of_the_files(tmp_path: Path) -> None:
+    path = written(tmp_path, '[model]\npath = "a.pt"\n[data]\ndata = "d"')
+    assert load_recipe(path, {"data": {"calibration": "c"}}).data.data is None
+    path = written(tmp_path, '[model]\npath = "a.pt"\n[data]\ncalibration = "c"\nevaluation = "e"')
+    data = load_recipe(path, {"data": {"data": "d"}}).data
+    assert (data.data, data.calibration, data.evaluation) == ("d", None, None)
+
+
+@pytest.mark.parametrize(
+    ("sections", "what", "fix"),
+    [
+        ({"quantise": {}}, "'quantise' at the top of the options", "did you mean 'quantize'?"),
+        ({"quantize": {"rangs": 1}}, "'rangs' in [quantize]", "did you mean 'ranges'?"),
+        ({"preprocess": {"crop": 0, "sclae": 1}}, "'sclae' in [preprocess] of the options (and 1 more)", "'scale'?"),
+        ({"output": {"zzz": 1}}, "'zzz' in [output]", "use one of these"),
+    ],
+)
+def test_unknown_keys(sections: dict[str, Any], what: str, fix: str) -> None:
+    error = refused("EK151", **sections)
+    assert what in error.what
+    assert fix in error.fix
+
+
+@pytest.mark.parametrize(
+    ("sections", "what", "fix"),
+    [
+        ({"quantize": {"ranges": "entrpy"}}, "quantize.ranges = 'entrpy'", "did you mean 'entropy'?"),
+        ({"output": {"formats": ["onx"]}}, "output.formats = 'onx'", "did you mean 'onnx'?"),
+        ({"output": {"formats": []}}, "output.formats = []", "--help"),
+        ({"output": {"overwrite": 1}}, "output.overwrite = 1", "--help"),
+        ({"verify": {"metric": "accuracy"}}, "verify.metric", "--help"),
+        ({"verify": {"threads": 0}}, "verify.threads = 0", "--help"),
+        ({"data": {"calibration_count": 2.5}}, "data.calibration_count = 2.5", "--help"),
+        ({"data": {"seed": -1}}, "data.seed = -1", "--help"),
+        ({"model": {"path": "a", "inputs": {"x": [1, "b"]}}}, "model.inputs = 'b'", "[1, 3, 224, 224]"),
+        ({"model": {"path": "a", "inputs": {"x": [1, 0]}}}, "model.inputs = 0", "[1, 3, 224, 224]"),
+        ({"preprocess": {"resize": [1, 2, 3]}}, "preprocess.resize = [1, 2, 3]", "[240, 320]"),
+        ({"preprocess": {"std": 0}}, "preprocess.std = 0", "above 0"),
+        ({"preprocess": {"mean": ["x" * 99]}}, "...", "one per channel"),
+        ({"data": {"data": "a", "evaluation": "b"}}, "data and evaluation are both", "--data alone"),
+    ],
+)
+def test_wrong_values(sections: dict[str, Any], what: str, fix: str) -> None:
+    error = refused("EK152", **sections)
+    assert what in error.what
+    assert fix in error.fix
+
+
+def test_missing_model(tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match=r"EK153.*'model' is missing") as raised:
+        load_recipe()
+    assert "edgekit quantize" in raised.value.fix
+    with pytest.raises(EdgekitError, match=r"EK153.*'path' is missing in .model. of '.*recipe\.toml'"):
+        load_recipe(written(tmp_path, "[model]\ntrust_pickle = true"))
+
+
+def test_files_that_are_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match="EK101"):
+        load_recipe(tmp_path / "gone.toml")
+    with pytest.raises(EdgekitError, match="EK150") as raised:
+        load_recipe(written(tmp_path, "[model\npath = 1"))
+    assert "line 1" in raised.value.why
+    (tmp_path / "recipe.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(EdgekitError, match="EK150"):
+        load_recipe(tmp_path / "recipe.toml")
+
+
+@pytest.mark.parametrize("text", ['model = "net.pt"', '[model]\npath = "a"\n[[data]]\ndata = "b"', "preprocess = 3"])
+def test_a_section_that_is_none(tmp_path: Path, text: str) -> None:
+    with pytest.raises(EdgekitError, match=r"EK15[23]"):
+        load_recipe(written(tmp_path, text), {"preprocess": {"scale": 1}})
+
+
+def test_recipes_have_a_json_schema() -> None:
+    assert "quantize" in Recipe.model_json_schema()["properties"]
