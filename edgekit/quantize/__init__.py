@@ -18,6 +18,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.graph import cost
 from edgekit.progress import SILENT, Progress
+from edgekit.quantize.agree import agreeing_scales
 from edgekit.quantize.assign import Plan, assign
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.choose import TRIALS, Choice, scales_of, search
@@ -73,7 +74,7 @@ def quantize(
     calibration = calibrate(graph, plan, samples, _held_out_count(graph, plan, len(samples)), progress)
     with Trials(graph, plan, calibration.held_out) as trials:
         choice = _methods(plan, calibration, ranges, trials, graph, progress)
-        scales = scales_of(plan, calibration.all, choice)
+        scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))
         errors = {
             variant: trials.of(_written(graph, plan, scales, calibration, variant), scales) for variant in VARIANTS
         }
