@@ -71,7 +71,10 @@ def _model_lines(report: Report) -> Table:
     facts = [plain(model.kind), f"{units.count(model.parameters)} parameters"]
     if model.macs is not None:
         facts.append(f"{units.count(model.macs)} MACs")
-    facts += [f"{plain(spec.name)} {units.shape(spec.shape)}" for spec in model.inputs]
+    if len(model.inputs) == 1:
+        facts.append(units.shape(model.inputs[0].shape))
+    else:
+        facts += [f"{plain(spec.name)} {units.shape(spec.shape)}" for spec in model.inputs]
     grid.add_row(_key("model"), Text.assemble((plain(Path(model.path).name), "bold"), "  ", ", ".join(facts)))
     if report.data is not None and report.data.calibration is not None:
         grid.add_row(_key("data"), Text(_data_line(report)))
@@ -179,9 +182,8 @@ def _ending(report: Report) -> Table:
     grid = _grid()
     if said := headline(report):
         grid.add_row(_key("result"), Text(said, "bold"))
-    names = "  ".join(plain(Path(file.path).name) for file in report.files)
+    names = "  ".join(plain(name) for name in [*(Path(file.path).name for file in report.files), REPORT_NAME])
     grid.add_row(_key("files"), Text.assemble((f"{plain(report.directory)}/", "bold"), "  ", names))
-    grid.add_row(_key("report"), Text(plain(str(Path(report.directory) / REPORT_NAME))))
     return grid
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +15,19 @@ from numpy.lib import format as npy
 from edgekit.report.inspect.contents import Contents, Tensor, damaged, unknown
 from edgekit.report.inspect.pickled import tensors_in
 
+# What the zipfile module lets through when an archive's own numbers are wrong.
+_BROKEN_ZIP = (
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _PICKLE_MAX = 256 * 2**20  # a pickle of names and shapes is small; a larger one is no model that we know
 
 
@@ -21,7 +36,7 @@ def read_zip(path: Path) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             return _archive(path, archive)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as broken:
+    except _BROKEN_ZIP as broken:
         raise damaged(path, f"it starts as a zip archive, but: {broken}") from broken
 
 

@@ -54,6 +54,9 @@ class _StandIn:
     def __init__(self, *arguments: Any, **named: Any) -> None:
         pass
 
+    def __call__(self, *arguments: Any, **_: Any) -> _StandIn:
+        return _StandIn(*arguments)
+
     def __setstate__(self, state: Any) -> None:
         self.state = state
 

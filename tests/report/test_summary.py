@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edgekit.report import summary
+from tests.reports import REPORT, SLOW, VERIFICATION, file, latency
+
+
+def test_the_result_in_a_sentence() -> None:
+    assert summary.headline(REPORT) == (
+        "the INT8 files are 3.4x to 3.5x smaller, 2.1x to 2.6x as fast as float here; "
+        "top-1 is at most 0.06 points worse"
+    )
+
+
+def test_slower_is_said_plainly() -> None:
+    assert "slower than float here (0.80x)" in summary.headline(SLOW)
+    assert summary.warnings(SLOW) == (
+        "INT8 ONNX is slower than float32 ONNX on this machine: 0.80 times its speed",
+        "INT8 ONNX: clock frequency not fixed",
+    )
+
+
+def test_nothing_quantized_has_no_headline() -> None:
+    assert summary.headline(replace(REPORT, files=(file("float32 ONNX", 10),))) == ""
+
+
+def test_a_lone_file_without_measurements() -> None:
+    report = replace(REPORT, files=(file("INT8 ONNX", 10),), verification=None, latencies=())
+    assert summary.headline(report) == ""
+
+
+def test_no_drop_is_said_too() -> None:
+    better = replace(VERIFICATION, scores=(replace(VERIFICATION.scores[1], drop=-0.001),))
+    assert summary.headline(replace(REPORT, verification=better)).endswith("top-1 holds")
+
+
+def test_speed_is_against_float_in_the_same_runtime() -> None:
+    ups = summary.speed_ups((latency("float32 ONNX", 2), latency("INT8 ONNX", 1), latency("INT8 TFLite", 1)))
+    assert ups == {"INT8 ONNX": 2}
+
+
+def test_what_must_not_be_missed() -> None:
+    assert REPORT.data is not None
+    assert REPORT.quantization is not None
+    report = replace(
+        REPORT,
+        quantization=replace(REPORT.quantization, calibrated=False),
+        data=replace(REPORT.data, overlap=3),
+        model=replace(REPORT.model, trusted_pickle=True),
+        notes=("a note",),
+        verification=replace(VERIFICATION, notes=("a note", "another")),
+    )
+    said = summary.warnings(report)
+    assert [words.split()[0] for words in said] == ["uncalibrated:", "3", "the", "a", "another"]
+
+
+@pytest.mark.parametrize(("unit", "words"), [("share", "0.50 points"), ("dB", "0.01 dB"), ("", "0.005")])
+def test_a_drop_in_the_metrics_unit(unit: str, words: str) -> None:
+    assert summary.drop_in_words(replace(VERIFICATION, unit=unit), 0.005) == words
