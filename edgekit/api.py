@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -11,6 +12,7 @@ from torch import nn
 
 from edgekit import flags, pipeline
 from edgekit.artifact import Arrays
+from edgekit.errors import EdgekitError
 from edgekit.pipeline import Given
 from edgekit.progress import SILENT, Progress
 from edgekit.recipe import Recipe, load_recipe
@@ -104,6 +106,7 @@ def _read(
     source: Model, samples: SamplesGiven | None, out: str | Path | None, options: Options
 ) -> tuple[Recipe, Given]:
     """Paths go into the recipe, what is in memory goes beside it."""
+    _refuse_unknown(options)
     said: dict[str, Any] = {**options, "path": source, "data": samples, "output": out}
     memory = {name: said.pop(name) for name in ("path", "data", "calib", "eval") if _in_memory(said.get(name))}
     if "path" in memory:
@@ -116,6 +119,13 @@ def _read(
     )
     recipe = said.get("recipe")
     return load_recipe(None if recipe is None else Path(recipe), flags.by_section(said)), given
+
+
+def _refuse_unknown(options: Options) -> None:
+    for name in options.keys() - Options.__annotations__.keys():
+        near = difflib.get_close_matches(name, Options.__annotations__, 1)
+        fix = f"did you mean '{near[0]}'?" if near else f"the options are {', '.join(Options.__annotations__)}"
+        raise EdgekitError("EK197", f"unknown option '{name}'", "neither the command line nor a recipe has it", fix)
 
 
 def _in_memory(value: object) -> bool:
