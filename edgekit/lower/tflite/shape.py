@@ -179,8 +179,7 @@ def expand(draft: Draft, node: Node) -> None:
 
 def tile(draft: Draft, node: Node) -> None:
     repeats, order = node.constant(1), draft.order(node)
-    if repeats is None:
-        raise refuse.no_form(node, "its repeats are computed at run time", "make them constants of the model")
+    assert repeats is not None, "the shape of the result is known, so the repeats are"
     times = draft.numbers([int(repeats[axis]) for axis in order], "repeats")
     draft.emit("TILE", (draft.input(node, 0), times), draft.output(node.output), schema.TileOptionsT())
 

@@ -1,0 +1,133 @@
+"""What TFLite cannot express is refused by name, with the user's line and a way out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.lower.tflite import to_tflite
+from tests.lower.tflite.cases import IMAGE, one, weights
+from tests.lower.tflite.graphs import Graph, as_ir, node
+
+CUBE = (1, 2, 5, 5, 5)
+WIDE = {"w": weights(4, 6, 3, 3)}
+DECONVOLUTION = {"w": weights(6, 4, 3, 3)}
+CHANNELS = {name: weights(6, 1)[:, 0] for name in "sbm"}
+
+
+def resize(**attributes: object) -> Graph:
+    sizes = np.asarray([1, 6, 18, 16])
+    return Graph({"x": IMAGE}, [node("Resize", ["x", "", "", "sizes"], **attributes)], {"sizes": sizes})
+
+
+REFUSED = {
+    "an op without a form": (one("Det", (1, 3, 3)), "no TFLite form of Det"),
+    "three axes": (one("Conv", CUBE, {"w": weights(4, 2, 3, 3, 3)}, kernel_shape=[3] * 3), "this one has 3"),
+    "auto_pad": (one("Conv", IMAGE, WIDE, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "auto_pad"),
+    "computed weights": (
+        Graph({"x": IMAGE, "w": (1, 6, 3, 3)}, [node("Conv", ["x", "w"], kernel_shape=[3, 3])]),
+        "computed at run time",
+    ),
+    "dilated transposed convolution": (
+        one("ConvTranspose", IMAGE, DECONVOLUTION, kernel_shape=[3, 3], dilations=[2, 2]),
+        "no dilation",
+    ),
+    "gemm with alpha": (one("Gemm", (1, 12), {"w": weights(7, 12)}, transB=1, alpha=2.0), "must be folded first"),
+    "gemm of computed weights": (
+        Graph({"x": (1, 12), "w": (1, 12)}, [node("Gemm", ["x", "w"], transB=1)]),
+        "computed at run time",
+    ),
+    "dilated max pool": (one("MaxPool", IMAGE, kernel_shape=[3, 3], dilations=[2, 2]), "neither dilation"),
+    "dilated average pool": (one("AveragePool", IMAGE, kernel_shape=[3, 3], dilations=[2, 2]), "no dilation"),
+    "elu with alpha": (one("Elu", IMAGE, alpha=0.5), "has alpha 1"),
+    "negative pad": (one("Pad", IMAGE, {"pads": np.asarray([0, 0, -1, 0, 0, 0, 0, 0])}), "negative amount"),
+    "wrapped pad": (
+        one("Pad", IMAGE, {"pads": np.asarray([0, 0, 1, 0, 0, 0, 0, 0])}, mode="wrap"),
+        "no padding mode 'wrap'",
+    ),
+    "resized channels": (
+        Graph({"x": IMAGE}, [node("Resize", ["x", "", "", "sizes"])], {"sizes": np.asarray([1, 12, 9, 8])}),
+        "height and width only",
+    ),
+    "cubic resize": (resize(mode="cubic"), "no cubic resize"),
+    "antialiased resize": (resize(mode="linear", antialias=1), "no antialiased resize"),
+    "resize by a third rule": (
+        Graph(
+            {"x": IMAGE},
+            [node("Resize", ["x", "", "scales"], mode="linear", coordinate_transformation_mode="half_pixel")],
+            {"scales": np.asarray([1, 1, 1.3, 1.3], np.float32)},
+        ),
+        "no resize by the rule",
+    ),
+    "batch statistics": (
+        Graph(
+            {"x": IMAGE, "v": (1, 6)},
+            [
+                node("Reshape", ["v", "six"], ["r"]),
+                node("BatchNormalization", ["x", *CHANNELS, "r"]),
+            ],
+            {**CHANNELS, "six": np.asarray([6])},
+        ),
+        "not constants",
+    ),
+    "layer statistics": (
+        Graph(
+            {"x": (1, 5, 12)},
+            [node("LayerNormalization", ["x", "s"], ["y", "mean"])],
+            {"s": weights(12, 1)[:, 0]},
+            ("y", "mean"),
+        ),
+        "statistics are asked for",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusal(name: str) -> None:
+    case, why = REFUSED[name]
+    with pytest.raises(EdgekitError) as caught:
+        to_tflite(as_ir(case.model()), nhwc=True, io_int8=False, metadata={})
+    assert caught.value.code == "EK501"
+    assert why in caught.value.why
+    assert caught.value.fix
+
+
+def test_refusal_names_node_and_line() -> None:
+    model = as_ir(one("Det", (1, 3, 3)).model())
+    trace = 'File "/home/user/net.py", line 41, in forward\n  File "/x/site-packages/torch/det.py", line 7, in det'
+    model.graph[0].metadata_props["pkg.torch.onnx.stack_trace"] = trace
+    with pytest.raises(EdgekitError, match=r"Det 'node_y' \(net\.py:41\)"):
+        to_tflite(model, nhwc=False, io_int8=False, metadata={})
+
+
+def test_open_axis() -> None:
+    model = as_ir(one("NonZero", IMAGE).model())
+    with pytest.raises(EdgekitError, match="only the batch axis may be open") as caught:
+        to_tflite(model, nhwc=False, io_int8=False, metadata={})
+    assert caught.value.code == "EK502"
+
+
+def test_open_axis_of_an_input() -> None:
+    model = as_ir(one("Relu", IMAGE).model())
+    model.graph.inputs[0].shape = ir.Shape(["batch", 6, "height", 8])
+    with pytest.raises(EdgekitError, match="only the batch axis may be open"):
+        to_tflite(model, nhwc=False, io_int8=False, metadata={})
+
+
+def test_unknown_shape() -> None:
+    model = as_ir(one("Relu", IMAGE).model())
+    model.graph.inputs[0].shape = None
+    with pytest.raises(EdgekitError) as caught:
+        to_tflite(model, nhwc=False, io_int8=False, metadata={})
+    assert caught.value.code == "EK502"
+
+
+def test_computed_scale() -> None:
+    x = ir.Value(name="x", shape=ir.Shape([1, 4]), type=ir.TensorType(ir.DataType.FLOAT))
+    scale = ir.Value(name="scale", shape=ir.Shape([]), type=ir.TensorType(ir.DataType.FLOAT))
+    y = ir.Value(name="y", shape=ir.Shape([1, 4]), type=ir.TensorType(ir.DataType.UINT8))
+    graph = ir.Graph([x, scale], [y], nodes=[ir.node("QuantizeLinear", [x, scale], outputs=[y])], name="g")
+    with pytest.raises(EdgekitError, match="must be a constant"):
+        to_tflite(ir.Model(graph, ir_version=10), nhwc=False, io_int8=False, metadata={})
