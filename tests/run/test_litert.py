@@ -106,8 +106,8 @@ for path in sorted(folder.glob("*.tflite")):
     np.savez(path.with_suffix(".out.npz"), **Interpreter(str(path)).run(inputs))
 print(version())
 """
-# tflite-runtime 2.14 has no int8 delegate: its kernels requantize in fixed point, which moves a step where LiteRT rounds
-# half to even; a chain of ops may add a step.
+# tflite-runtime 2.14 has no int8 delegate: its kernels requantize in fixed point, which moves a step where LiteRT
+# rounds half to even; a chain of ops may add a step.
 OLD_RUNTIME_STEPS = 2
 
 

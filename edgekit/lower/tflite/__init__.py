@@ -45,6 +45,9 @@ class TFLiteFile:
 
 def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[str, str]) -> TFLiteFile:
     """graph: float, or QDQ; nhwc: take and give rank-4 tensors channels last; io_int8: integers where quantized."""
+    for node in graph.graph:
+        if (node.op_type not in LOWERINGS and node.op_type not in ABSORBED) or node.domain not in ("", "ai.onnx"):
+            raise refuse.no_op(node)
     program = obey(read(graph, io_int8=io_int8))
     program = rewrite.exchange_depth(program)
     program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
@@ -66,12 +69,7 @@ def lowered(program: Program, orders: layout.Layout) -> Draft:
         draft.output(value)
     for node in program.nodes:
         draft.node = node
-        lowering = LOWERINGS.get(node.op)
-        if lowering is None:
-            raise refuse.no_form(
-                node, f"edgekit knows no TFLite form of {node.op}", "use --format onnx, or replace the op in the model"
-            )
-        lowering(draft, node)
+        LOWERINGS[node.op](draft, node)
     return draft
 
 
@@ -96,6 +94,8 @@ def spec(name: str, value: Value, nhwc: bool) -> TensorSpec:
         qparams=value.qparams,
     )
 
+
+ABSORBED = frozenset({"Constant", "QuantizeLinear", "DequantizeLinear"})  # by reading
 
 LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     **dict.fromkeys(activation.UNARY, activation.unary),

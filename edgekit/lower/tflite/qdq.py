@@ -1,4 +1,4 @@
-"""Questions about an ONNX QDQ graph: what is quantized how, which activation belongs to which op, what shape at batch 1."""
+"""Questions about an ONNX QDQ graph: what is quantized how, which op applies which activation, shapes at batch 1."""
 
 from __future__ import annotations
 
@@ -137,9 +137,8 @@ def with_batch_one(model: ir.Model) -> ir.Model:
 
     A Reshape may fold the batch into another axis, so that the size is not the input's symbol any more.
     """
-    known = {
-        dim.value for value in model.graph.inputs for dim in list(value.shape or ())[:1] if not isinstance(dim, int)
-    }
+    batches = [dim for value in model.graph.inputs for dim in list(value.shape or ())[:1]]
+    known = {dim.value for dim in batches if not isinstance(dim, int)}
     values = [value for node in model.graph for value in node.outputs]
     if all(_is_settled(value, known) for value in values):
         return model

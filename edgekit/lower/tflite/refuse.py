@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from edgekit.errors import EdgekitError
 from edgekit.graph import source
 from edgekit.lower.tflite.ops import Node
+
+
+def no_op(origin: ir.Node) -> EdgekitError:
+    """An op that edgekit has no lowering for."""
+    return EdgekitError(
+        "EK501",
+        f"cannot lower {source.describe(origin)} to TFLite",
+        f"edgekit knows no TFLite form of {origin.op_type}",
+        "use --format onnx, or replace the op in the model",
+    )
 
 
 def no_form(node: Node, why: str, fix: str) -> EdgekitError:

@@ -66,11 +66,8 @@ def test_equal_constants_are_stored_once() -> None:
         node("Conv", ["a", "v"], ["y"], kernel_shape=[1, 1]),
     ]
     same = weights(6, 6, 1, 1)
-    model = parsed(
-        to_tflite(
-            as_ir(Graph({"x": IMAGE}, nodes, {"w": same, "v": same}).model()), nhwc=True, io_int8=False, metadata={}
-        )
-    )
+    case = Graph({"x": IMAGE}, nodes, {"w": same, "v": same})
+    model = parsed(to_tflite(as_ir(case.model()), nhwc=True, io_int8=False, metadata={}))
     assert sum(tensor.buffer != 0 for tensor in model.subgraphs[0].tensors) == 2  # weights and zero bias
 
 

@@ -23,6 +23,7 @@ def resize(**attributes: object) -> Graph:
 
 
 REFUSED = {
+    "an op of unknown shape": (one("NonZero", IMAGE), "no TFLite form of NonZero"),
     "an op without a form": (one("Det", (1, 3, 3)), "no TFLite form of Det"),
     "three axes": (one("Conv", CUBE, {"w": weights(4, 2, 3, 3, 3)}, kernel_shape=[3] * 3), "this one has 3"),
     "auto_pad": (one("Conv", IMAGE, WIDE, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "auto_pad"),
@@ -103,7 +104,9 @@ def test_refusal_names_node_and_line() -> None:
 
 
 def test_open_axis() -> None:
-    model = as_ir(one("NonZero", IMAGE).model())
+    case = Graph({"x": (1, 8), "s": (2,)}, [node("Reshape", ["x", "s"])], int64_inputs={"s": 8})
+    model = as_ir(case.model())
+    model.graph.inputs[1].shape = ir.Shape([2])
     with pytest.raises(EdgekitError, match="only the batch axis may be open") as caught:
         to_tflite(model, nhwc=False, io_int8=False, metadata={})
     assert caught.value.code == "EK502"
