@@ -45,20 +45,20 @@ def place(spec: str) -> Place | None:
     return None
 
 
-def called(where: Place) -> Any:
-    """What the function or class at `where` gives when called without arguments; what is no callable stays as it is.
+def called(where: Place, wanted: type | tuple[()] = ()) -> Any:
+    """What the function or class at `where` gives when called without arguments.
 
-    The file's folder, or the current folder for a dotted name, is importable meanwhile; what the code prints goes to
-    stderr.
+    What is no callable, or is one of `wanted` already, stays as it is. The file's folder, or the current folder for a
+    dotted name, is importable meanwhile; what the code prints goes to stderr.
     """
     folder = where.file.resolve().parent if where.file else Path.cwd()
     with importable(folder), contextlib.redirect_stdout(sys.stderr):
         found = _named(where, _load(where))
-        if not callable(found):
+        if isinstance(found, wanted) or not callable(found):
             return found
         try:
             return found()
-        except Exception as broken:
+        except (Exception, SystemExit) as broken:
             raise failed(where, broken) from broken
 
 
@@ -78,7 +78,7 @@ def _load(where: Place) -> ModuleType:
                 "run edgekit from the folder that holds the package, or name the file: path/to/file.py:name",
             ) from missing
         raise failed(where, missing) from missing
-    except Exception as broken:
+    except (Exception, SystemExit) as broken:
         raise failed(where, broken) from broken
 
 
@@ -122,7 +122,7 @@ def _callables(module: ModuleType) -> list[str]:
     ]
 
 
-def failed(where: Place, broken: Exception) -> EdgekitError:
+def failed(where: Place, broken: BaseException) -> EdgekitError:
     """The user's own code raised `broken`."""
     return EdgekitError(
         "EK108",

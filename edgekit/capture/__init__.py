@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from edgekit import user_code
 from edgekit.artifact import Arrays
 from edgekit.capture import exported_file, factory, from_onnx, from_torch, shapes, torch_file
 from edgekit.capture.sniff import Form, sniff
@@ -61,7 +62,7 @@ def capture(source: Source, signature: shapes.Signature | None) -> Captured:
         digest = _sha256_of_weights(source.module)
         return _from_module(source.module, source, "module in memory", digest, [], signature)
     path = Path(source.path)
-    if not path.exists() and factory.place(source.path) is not None:
+    if not path.exists() and user_code.place(source.path) is not None:
         return _from_factory(source, signature)
     form = sniff(path)
     if form == "ONNX":

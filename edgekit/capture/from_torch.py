@@ -30,8 +30,8 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import TensorArgument
 from torch.utils import _pytree as pytree
 
+from edgekit import user_code
 from edgekit.artifact import Arrays
-from edgekit.capture import factory
 from edgekit.capture.shapes import Input
 from edgekit.errors import EdgekitError
 
@@ -137,7 +137,7 @@ def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> Any:
         raise EdgekitError(
             "EK204",
             f"'{model}' cannot run on the inputs given",
-            f"fed {fed}: {type(broken).__name__}: {factory.first_line(broken)}{factory.at_line(broken)}",
+            f"fed {fed}: {type(broken).__name__}: {user_code.first_line(broken)}{user_code.at_line(broken)}",
             "give the shapes that it was trained with (--input NAME=1x3x224x224), or samples of the right type and "
             "layout (integers stay integers only from 16 bits up)",
         ) from broken
@@ -170,11 +170,11 @@ def _line_of(broken: BaseException) -> str:
     """The innermost line of the user's among the tracebacks and torch's own account of where it was."""
     cause: BaseException | None = broken
     while cause is not None:
-        if found := factory.at_line(cause):
+        if found := user_code.at_line(cause):
             return found
         cause = cause.__cause__ or cause.__context__
     told = re.findall(r'File "([^"]+)", line (\d+), in (\w+)', str(broken))
-    mine = [(Path(file).name, line, name) for file, line, name in told if factory.is_users(file)]
+    mine = [(Path(file).name, line, name) for file, line, name in told if user_code.is_users(file)]
     return " ({}:{}, in {})".format(*mine[-1]) if mine else ""
 
 

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from edgekit.capture import factory
+from edgekit import user_code
 from edgekit.errors import EdgekitError
 
 Weights = dict[str, torch.Tensor]
@@ -56,13 +56,13 @@ def load_saved(path: Path, trust_pickle: bool) -> tuple[Any, bool]:
         if not trust_pickle:
             raise refused_pickle(path, unsafe) from refused
     try:
-        with factory.importable(path.resolve().parent), factory.importable(Path.cwd()):
+        with user_code.importable(path.resolve().parent), user_code.importable(Path.cwd()):
             return torch.load(path, map_location="cpu", weights_only=False), True
     except Exception as broken:
         raise EdgekitError(
             "EK103",
             f"'{path}' cannot be unpickled",
-            f"{type(broken).__name__}: {factory.first_line(broken)}",
+            f"{type(broken).__name__}: {user_code.first_line(broken)}",
             "run edgekit where the classes that it names can be imported, or save the state dict and use --model",
         ) from broken
 
@@ -118,7 +118,7 @@ def damaged(path: Path, broken: Exception) -> EdgekitError:
     return EdgekitError(
         "EK103",
         f"'{path}' is damaged",
-        f"{type(broken).__name__}: {factory.first_line(broken)}",
+        f"{type(broken).__name__}: {user_code.first_line(broken)}",
         "copy or save the model again",
     )
 
@@ -185,7 +185,7 @@ def needs_factory(path: Path, weights: Weights) -> EdgekitError:
     )
 
 
-def fit(module: nn.Module, weights: Weights, path: Path, built_by: factory.Place) -> list[str]:
+def fit(module: nn.Module, weights: Weights, path: Path, built_by: user_code.Place) -> list[str]:
     """Load `weights` into `module`, exactly; notes about what had to be changed for it."""
     notes = []
     for prefix in PARALLEL_PREFIXES:

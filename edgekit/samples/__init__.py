@@ -94,7 +94,7 @@ def _from_code(where: Place) -> Table:
             return from_batches(_iterable(made, str(where)), str(where))
         except EdgekitError:
             raise
-        except Exception as broken:
+        except (Exception, SystemExit) as broken:
             raise failed(where, broken) from broken
 
 
