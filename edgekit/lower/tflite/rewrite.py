@@ -11,7 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from edgekit.lower.tflite.layout import Layout
-from edgekit.lower.tflite.ops import Array, Node, Program, Value, moves_data, stored_shape
+from edgekit.lower.tflite.ops import Array, Node, Program, Value, image, moves_data, stored_shape
+
+IMAGE_OPS = frozenset({"Conv", "ConvTranspose", "Resize", "MaxPool", "AveragePool", "DepthToSpace"})
 
 
 def absorb_flattens(program: Program, layout: Layout) -> Program:
@@ -37,6 +39,36 @@ def absorb_flattens(program: Program, layout: Layout) -> Program:
         columns = np.arange(source.size).reshape(source.shape).transpose(order).reshape(-1)
         changed.update({gemm: _with_columns(gemm, flat, columns) for gemm in gemms})
     return replace(program, nodes=tuple(nodes))
+
+
+def absorb_unflattens(program: Program) -> Program:
+    """Permute fully connected weights where their result becomes an image: the way back of `absorb_flattens`.
+
+    Gemm -> (N, C*H*W) -> (N, C, H, W) -> convolution gets a Gemm that computes in the order H, W, C, and behind it a
+    Transpose that moves nothing.
+    """
+    users, producers = _users(program), program.producers()
+    changed: dict[Node, tuple[Node, ...]] = {}
+    for node in program.nodes:
+        gemm = producers.get(node.input(0)) if node.op == "Reshape" else None
+        if gemm is None or not _unflattens(node) or len(users.get(gemm.output, [])) != 1 or not _permutable_rows(gemm):
+            continue
+        readers = users.get(node.output, [])
+        if not readers or not all(reader.op in IMAGE_OPS for reader in readers):
+            continue
+        order = image(4)
+        rows = np.arange(node.output.size).reshape(node.output.shape).transpose(order).reshape(-1)
+        flat = replace(gemm.output, name=f"{gemm.output.name}_channels_last")
+        moved = replace(
+            node.output, name=f"{node.output.name}_channels_last", shape=stored_shape(node.output.shape, order)
+        )
+        back = tuple(order.index(axis) for axis in range(4))
+        changed[gemm] = (_with_rows(gemm, flat, rows),)
+        changed[node] = (
+            replace(node, inputs=(flat, *node.inputs[1:]), outputs=(moved,)),
+            Node(op="Transpose", inputs=(moved,), outputs=(node.output,), attributes={"perm": back}),
+        )
+    return replace(program, nodes=tuple(made for node in program.nodes for made in changed.get(node, (node,))))
 
 
 def exchange_depth(program: Program) -> Program:
@@ -89,6 +121,24 @@ def _with_columns(gemm: Node, x: Value, columns: Array) -> Node:
     axis = 1 if gemm.op == "Gemm" and gemm.attributes.get("transB", 0) else 0
     permuted = replace(weight, data=np.take(weight.data, columns, axis=axis))
     return replace(gemm, inputs=(x, permuted, *gemm.inputs[2:]))
+
+
+def _unflattens(node: Node) -> bool:
+    before, after = node.input(0).shape, node.output.shape
+    return len(before) == 2 and len(after) == 4 and before[0] == after[0] == 1 and moves_data(after, image(4))
+
+
+def _permutable_rows(gemm: Node) -> bool:
+    bias = gemm.optional(2)
+    constant = bias is None or (bias.data is not None and bias.size == gemm.output.size)
+    return gemm.op in ("Gemm", "MatMul") and _constant_matrix(gemm) and constant
+
+
+def _with_rows(gemm: Node, output: Value, rows: Array) -> Node:
+    transposed = gemm.op == "Gemm" and gemm.attributes.get("transB", 0)
+    weight, bias = _taken(gemm.input(1), rows, axis=0 if transposed else 1), gemm.optional(2)
+    added = () if bias is None else (_taken(bias, rows, axis=bias.rank - 1),)
+    return replace(gemm, inputs=(gemm.input(0), weight, *added), outputs=(output,))
 
 
 def _permutable_convolution(node: Node) -> bool:

@@ -376,3 +376,11 @@ def chains() -> Rows:
             {"w": weights(5, 6, 2, 2), "shape": np.asarray([1, 5, 16]), "v": weights(5, 7)},
         ),
     )
+    constants = {"w": weights(5, 3, 4, 4), "v": weights(60, 12), "b": weights(60, 1)[:, 0]}
+    nodes = [
+        node("Gemm", ["x", "v", "b"], ["a"], transB=1),
+        node("Relu", ["a"], ["r"]),
+        node("Reshape", ["r", "shape"], ["i"]),
+        node("ConvTranspose", ["i", "w"], ["y"], kernel_shape=[4, 4], strides=[2, 2], pads=[1] * 4),
+    ]
+    yield "unflatten-conv", Graph({"x": (1, 12)}, nodes, {**constants, "shape": np.asarray([-1, 5, 3, 4])})

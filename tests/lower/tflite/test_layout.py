@@ -10,7 +10,15 @@ from edgekit.run.litert import Interpreter
 from tests.lower.tflite.cases import IMAGE, cases, weights
 from tests.lower.tflite.graphs import Graph, as_ir, node, quantized
 
-FREE = ("flatten-gemm", "squeeze-excite", "tokens", "conv1d-chain", "depthtospace-crd-conv", "add-after-conv")
+FREE = (
+    "flatten-gemm",
+    "unflatten-conv",
+    "squeeze-excite",
+    "tokens",
+    "conv1d-chain",
+    "depthtospace-crd-conv",
+    "add-after-conv",
+)
 
 
 def residual() -> Graph:
