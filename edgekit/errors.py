@@ -197,7 +197,7 @@ PAGES: dict[str, Page] = {
         "An output of this run exists already. Nothing is overwritten unless --overwrite says so.",
     ),
     "EK196": Page(Exit.USAGE, "output folder not writable", "The output folder cannot be made or written to."),
-    "EK197": Page(Exit.USAGE, "unknown option", "The Python API takes the options of the command line, by the same names."),
+    "EK197": Page(Exit.USAGE, "unknown option", "The Python API takes the options of the command line, named alike."),
     # ---- 2xx: capture ----------------------------------------------------------------------------------------------
     "EK201": Page(
         Exit.USAGE,

@@ -8,19 +8,26 @@ from rich.console import Console
 
 from edgekit.report.facts import Report
 from edgekit.report.json import to_json
-from edgekit.report.terminal import show, show_verification
+from edgekit.report.terminal import show, show_verification, to_text
 from edgekit.verify.result import Verification
 
 
 def print_report(report: Report, json: bool) -> None:
+    console = _console()
     if json:
         print(report.to_json())
+    elif console.is_terminal:
+        show(report, console)
     else:
-        show(report, _console())
+        print(to_text(report, console.width))
 
 
 def print_verification(verification: Verification) -> None:
-    show_verification(verification, _console())
+    console = _console()
+    if console.is_terminal:
+        show_verification(verification, console)
+    else:
+        print(to_text(verification, console.width))
 
 
 def print_json(record: object) -> None:

@@ -44,7 +44,7 @@ def headline(report: Report) -> str:
 
 
 def warnings(report: Report) -> tuple[str, ...]:
-    """What a reader must not miss, most important first: ours, then the stages' own notes and doubts."""
+    """What a reader must not miss, most important first: ours, then the stages' own notes."""
     said: list[str] = []
     if report.quantization is not None and not report.quantization.calibrated:
         said.append("uncalibrated: no samples were given, so inputs were synthesised and accuracy is unknown")
@@ -59,8 +59,17 @@ def warnings(report: Report) -> tuple[str, ...]:
         said.append("the model was loaded with --trust-pickle: code inside the file was allowed to run")
     said += report.notes
     said += report.verification.notes if report.verification is not None else ()
-    said += [f"{latency.label}: {doubt}" for latency in report.latencies for doubt in latency.doubts]
     return tuple(dict.fromkeys(said))
+
+
+def latency_doubts(latencies: Sequence[Latency]) -> str:
+    """Why not to believe the times, in a line: the first doubt about each file, and how many more there are."""
+    doubted = []
+    for latency in latencies:
+        if latency.doubts:
+            more = f" (and {len(latency.doubts) - 1} more)" if len(latency.doubts) > 1 else ""
+            doubted.append(f"{latency.label}: {latency.doubts[0]}{more}")
+    return "; ".join(doubted)
 
 
 def _smaller(files: Sequence[FileFacts], quantized: Sequence[FileFacts]) -> str:

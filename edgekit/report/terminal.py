@@ -17,7 +17,7 @@ from rich.text import Text
 from edgekit import units
 from edgekit.plain import plain
 from edgekit.report.facts import REPORT_NAME, FileFacts, Report
-from edgekit.report.summary import headline, warnings
+from edgekit.report.summary import headline, latency_doubts, warnings
 from edgekit.report.table import file_table, gap_in, score_table
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
@@ -58,10 +58,14 @@ def show_verification(verification: Verification, console: Console) -> None:
         console.print(_layers(verification))
 
 
-def to_text(report: Report, width: int = 100) -> str:
-    """The summary as plain text."""
+def to_text(result: Report | Verification, width: int = 100) -> str:
+    """What `show` or `show_verification` prints, as plain text without the blanks at the ends of lines."""
     out = io.StringIO()
-    show(report, Console(file=out, width=width, color_system=None, legacy_windows=False))
+    console = Console(file=out, width=width, color_system=None, legacy_windows=False)
+    if isinstance(result, Report):
+        show(result, console)
+    else:
+        show_verification(result, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -109,6 +113,8 @@ def _findings(report: Report) -> Table:
         grid.add_row(
             _key("latency"), Text(f"{plain(report.machine.cpu)}, {threads}, {first.runs} interleaved runs each")
         )
+    if doubts := latency_doubts(report.latencies):
+        grid.add_row(Text("doubt", "yellow"), Text(plain(doubts)))
     for warning in warnings(report):
         grid.add_row(Text("note", "yellow"), Text(plain(warning)))
     return grid

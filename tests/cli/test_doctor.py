@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgekit.cli.main import run
+from edgekit.cli.commands import run
 from edgekit.report import health
 from tests.reports import MACHINE
 

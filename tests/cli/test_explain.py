@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edgekit.cli.main import run
+from edgekit.cli.commands import run
 from edgekit.errors import PAGES
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgekit.cli.main import run
+from edgekit.cli.commands import run
 
 
 def test_a_state_dict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

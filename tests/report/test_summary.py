@@ -17,10 +17,10 @@ def test_the_result_in_a_sentence() -> None:
 
 def test_slower_is_said_plainly() -> None:
     assert "slower than float here (0.80x)" in summary.headline(SLOW)
-    assert summary.warnings(SLOW) == (
-        "INT8 ONNX is slower than float32 ONNX on this machine: 0.80 times its speed",
-        "INT8 ONNX: clock frequency not fixed",
-    )
+    assert summary.warnings(SLOW) == ("INT8 ONNX is slower than float32 ONNX on this machine: 0.80 times its speed",)
+    assert summary.latency_doubts(SLOW.latencies) == "INT8 ONNX: clock frequency not fixed"
+    noisy = (replace(SLOW.latencies[1], doubts=("a", "b", "c")), SLOW.latencies[0])
+    assert summary.latency_doubts(noisy) == "INT8 ONNX: a (and 2 more)"
 
 
 def test_nothing_quantized_has_no_headline() -> None:

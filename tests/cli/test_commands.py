@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.cli.main import run
+from edgekit.cli.commands import run
 
 COMMANDS = ("quantize", "convert", "inspect", "compare", "demo", "doctor", "explain")
 HELP_COSTS_S = 0.3  # more than starting Python, at most
 PROBE = """
 import sys
-from edgekit.cli.main import run
+from edgekit.cli.commands import run
 run(['--help'])
 print(sorted({'torch', 'onnx', 'onnxruntime', 'numpy', 'rich', 'pydantic'} & set(sys.modules)))
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -71,8 +70,3 @@ def _invoke(arguments: list[str]) -> int | None:
     with command.make_context("edgekit", arguments or ["--help"]) as context:
         code: int | None = command.invoke(context)
     return code
-
-
-def main() -> None:
-    """What the `edgekit` script calls."""
-    sys.exit(run(sys.argv[1:]))
