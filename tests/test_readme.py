@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import edgekit
-from edgekit.cli.main import app
+from edgekit.cli.commands import app
 from edgekit.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
