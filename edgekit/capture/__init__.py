@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import onnx_ir as ir
-import torch
-from torch import nn
-from torch.export import ExportedProgram
-
 from edgekit import user_code
-from edgekit.artifact import Arrays
-from edgekit.capture import exported_file, factory, from_onnx, from_torch, shapes, torch_file
+from edgekit.capture import from_onnx, shapes
+from edgekit.capture.captured import Captured, Source, no_factory, sha256_of
 from edgekit.capture.sniff import Form, sniff
-from edgekit.errors import EdgekitError
 
-__all__ = ["Captured", "Source", "capture"]
+__all__ = ["Captured", "Source", "capture", "recognized"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What the user gave.
-
-    path: a file, or 'file.py:factory'; factory: --model; inputs: --input, with the batch; module: the model itself,
-    where the Python API has it in memory, and path is only its name.
-    """
-
-    path: str
-    factory: str | None = None
-    inputs: Mapping[str, tuple[int, ...]]
-    trust_pickle: bool = False
-    module: nn.Module | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Captured:
-    """A model as a graph.
-
-    graph: float32, not simplified, its batch called 'batch' where the model allows any; reference: the torch model by
-    input and output name, None for ONNX; kind: 'state dict', 'ONNX', ...; sha256: of the file; notes: for the report.
-    """
-
-    graph: ir.Model
-    reference: Callable[[Arrays], Arrays] | None
-    kind: str
-    sha256: str
-    notes: tuple[str, ...]
+# Forms that carry the model's structure themselves.
+WHOLE: dict[Form, str] = {
+    "ONNX": "an ONNX model",
+    "TorchScript": "a TorchScript model",
+    "torch.export": "a torch.export program",
+}
 
 
 def capture(source: Source, signature: shapes.Signature | None) -> Captured:
@@ -58,123 +25,28 @@ def capture(source: Source, signature: shapes.Signature | None) -> Captured:
     signature: of the samples, by input name: shape without the batch, NumPy dtype name. 'inputs' alone stands for the
     only input of the model, whatever its name. 8-bit integers feed a float32 input, wider ones stay integers.
     """
-    if source.module is not None:
-        digest = _sha256_of_weights(source.module)
-        return _from_module(source.module, source, "module in memory", digest, [], signature)
-    path = Path(source.path)
-    if not path.exists() and user_code.place(source.path) is not None:
-        return _from_factory(source, signature)
-    form = sniff(path)
+    form = recognized(source)
     if form == "ONNX":
-        return _from_onnx(source, path, signature)
-    if form == "torch.export":
-        return _from_program(source, path, signature)
-    module, kind, notes = _module(source, path, form)
-    return _from_module(module, source, kind, _sha256(path), notes, signature)
+        return _from_onnx(source, Path(source.path), signature)
+    from edgekit.capture import torch_model  # not at the top: torch takes seconds to import, and ONNX needs none of it
+
+    return torch_model.captured(source, form, signature)
 
 
-def _module(source: Source, path: Path, form: Form) -> tuple[nn.Module, str, list[str]]:
-    """The module in a file or around its weights, what the file is, and notes."""
-    if form == "TorchScript":
-        _no_factory(source, "a TorchScript model")
-        return torch_file.load_torchscript(path), "TorchScript", []
-    if form == "safetensors":
-        return _fitted(source, path, torch_file.load_safetensors(path), "safetensors")
-    saved, trusted = torch_file.load_saved(path, source.trust_pickle)
-    notes = [f"the pickle in '{path}' was trusted: loading it may have run code"] if trusted else []
-    module = torch_file.module_in(saved)
-    if module is not None and source.factory is None:
-        return module, "pickled module", notes
-    weights = dict(module.state_dict()) if module is not None else torch_file.weights_in(saved, path)
-    fitted, kind, more = _fitted(source, path, weights, "state dict")
-    return fitted, kind, notes + more
-
-
-def _fitted(source: Source, path: Path, weights: torch_file.Weights, kind: str) -> tuple[nn.Module, str, list[str]]:
-    if source.factory is None:
-        raise torch_file.needs_factory(path, weights)
-    module, place = factory.build(source.factory)
-    return module, kind, torch_file.fit(module, weights, path, place)
-
-
-def _from_factory(source: Source, signature: shapes.Signature | None) -> Captured:
-    _no_factory(source, "built in code")
-    module, place = factory.build(source.path)
-    code = place.file or Path(str(sys.modules[place.module].__file__))
-    return _from_module(module, source, "factory", _sha256(code), [], signature)
-
-
-def _from_module(
-    module: nn.Module, source: Source, kind: str, sha256: str, notes: list[str], signature: shapes.Signature | None
-) -> Captured:
-    module = module.eval()
-    torch_file.check_finite(module, source.path)
-    notes += torch_file.to_float32(module)
-    names, required = from_torch.parameters(module)
-    inputs = shapes.settle(source.path, names, required, source.inputs, signature)
-    module = from_torch.taking(module, inputs, names)
-    traceable = from_torch.traceable(module, inputs, source.path)
-    program, more = from_torch.export(traceable, inputs, source.path)
-    return _captured(program, module, inputs, source, kind, sha256, (*notes, *more))
-
-
-def _from_program(source: Source, path: Path, signature: shapes.Signature | None) -> Captured:
-    """A .pt2 file is exported already; only where it leaves sizes open besides the batch, it is exported again."""
-    _no_factory(source, "a torch.export program")
-    program, trusted = exported_file.load(path, source.trust_pickle)
-    notes = [f"the code in '{path}' was trusted"] if trusted else []
-    module: nn.Module = program.module(check_guards=False)  # guards are code from the file; shapes are checked here
-    torch_file.check_finite(module, source.path)
-    held, fixed = exported_file.shapes_of(program, source.path)
-    inputs, complete = shapes.complete(source.path, held, source.inputs, signature)
-    more: tuple[str, ...] = (shapes.FIXED_AT_ONE,) if fixed else ()
-    if not complete:
-        module = from_torch.Spread(module, program.call_spec.in_spec)
-        program, more = from_torch.export(module, inputs, source.path)
-    return _captured(program, module, inputs, source, "torch.export program", _sha256(path), (*notes, *more))
-
-
-def _captured(
-    program: ExportedProgram,
-    module: nn.Module,
-    inputs: tuple[shapes.Input, ...],
-    source: Source,
-    kind: str,
-    sha256: str,
-    notes: tuple[str, ...],
-) -> Captured:
-    from_torch.check_inference(program, source.path)
-    graph = from_torch.to_graph(program, inputs, source.path)
-    names = [str(value.name) for value in graph.graph.outputs]
-    reference = from_torch.reference_of(module, program.call_spec.in_spec, inputs, names)
-    return Captured(graph=graph, reference=reference, kind=kind, sha256=sha256, notes=notes)
+def recognized(source: Source) -> Form | None:
+    """What the model's file is, None where code builds the model. Refuses what cannot be a model, in no time."""
+    path = Path(source.path)
+    if source.module is not None:
+        return None
+    if not path.exists() and user_code.place(source.path) is not None:
+        no_factory(source, "built in code")
+        return None
+    form = sniff(path)
+    if form in WHOLE:
+        no_factory(source, WHOLE[form])
+    return form
 
 
 def _from_onnx(source: Source, path: Path, signature: shapes.Signature | None) -> Captured:
-    _no_factory(source, "an ONNX model")
     graph, notes = from_onnx.from_onnx(path, source.inputs, signature)
-    return Captured(graph=graph, reference=None, kind="ONNX", sha256=_sha256(path), notes=notes)
-
-
-def _no_factory(source: Source, what: str) -> None:
-    if source.factory is not None:
-        raise EdgekitError(
-            "EK111",
-            f"--model {source.factory} is not needed for '{source.path}'",
-            f"the model is {what}, which carries its own structure",
-            "leave --model out",
-        )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sha256_of_weights(module: nn.Module) -> str:
-    """Of a module that has no file: the names and bytes of its tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return Captured(graph=graph, reference=None, kind="ONNX", sha256=sha256_of(path), notes=notes)

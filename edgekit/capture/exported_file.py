@@ -29,7 +29,7 @@ from torch.export.pt2_archive.constants import (
 )
 
 from edgekit.capture import shapes, torch_file
-from edgekit.capture.from_torch import quiet
+from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
 
 # What a size may be made of (sympy's own notation): numbers, names, quoted names, operators. No attribute, subscript or

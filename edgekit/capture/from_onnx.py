@@ -11,8 +11,9 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 from onnxscript import version_converter
 
-from edgekit.capture import onnx_file, shapes, torch_file
-from edgekit.capture.from_torch import BATCH, OPSET, quiet
+from edgekit.capture import onnx_file, shapes
+from edgekit.capture.captured import BATCH, OPSET, not_finite
+from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
 
 OLDEST_OPSET = 7  # from here on the ONNX project converts; the report says so below 13, which is what exporters write
@@ -130,7 +131,7 @@ def _check_weights(path: Path, graph: ir.Model) -> None:
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
         if count := int((~np.isfinite(array) if weighs else np.isnan(array)).sum()):
-            raise torch_file.not_finite(str(path), name, count, array.size)
+            raise not_finite(str(path), name, count, array.size)
 
 
 def _fix_sizes(

@@ -8,15 +8,11 @@ output onnxscript's optimizer cannot fold.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
-import io
 import itertools
-import logging
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +28,12 @@ from torch.utils import _pytree as pytree
 
 from edgekit import user_code
 from edgekit.artifact import Arrays
+from edgekit.capture.captured import BATCH, OPSET
+from edgekit.capture.quiet import quiet
 from edgekit.capture.shapes import Input
 from edgekit.errors import EdgekitError
 
-BATCH = "batch"
 EXAMPLE_BATCH = 2  # torch.export takes sizes 0 and 1 for constants
-OPSET = 20
 # Position of the argument that says "training", for the operations that have one.
 TRAINING_ARGUMENT = {
     "aten.dropout.default": 2,
@@ -293,16 +289,3 @@ def reference_of(
         return dict(zip(names, tensors, strict=True))
 
     return run
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing that torch prints, warns or logs meanwhile reaches the user: what matters of it is an error or a note."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from edgekit import user_code
+from edgekit.capture.captured import not_finite
 from edgekit.errors import EdgekitError
 
 Weights = dict[str, torch.Tensor]
@@ -240,15 +241,6 @@ def to_float32(module: nn.Module) -> list[str]:
         return []
     module.float()
     return [f"weights in {', '.join(sorted(str(t).removeprefix('torch.') for t in floats))} were cast to float32"]
-
-
-def not_finite(path: str, name: str, count: int, total: int) -> EdgekitError:
-    return EdgekitError(
-        "EK110",
-        f"the weights in '{path}' are not finite",
-        f"'{name}' holds {count} NaN or infinite values of {total}",
-        "give a checkpoint from before the training diverged",
-    )
 
 
 def _shape(tensor: torch.Tensor) -> str:
