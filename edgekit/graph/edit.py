@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,7 @@ from numpy.typing import NDArray
 
 def add_constant(graph: ir.Model, name: str, array: NDArray[Any]) -> ir.Value:
     """A new initializer; the name is made unique."""
-    unique, n = name, 0
-    while unique in graph.graph.initializers:
-        n += 1
-        unique = f"{name}_{n}"
+    unique = _unused(name, graph.graph.initializers)
     value = ir.Value(
         name=unique,
         shape=ir.Shape(array.shape),
@@ -46,12 +44,12 @@ def replace(graph: ir.Model, old: ir.Node, new: list[ir.Node]) -> None:
     ir.convenience.replace_nodes_and_values(graph.graph, old, [old], new, list(old.outputs), list(new[-1].outputs))
 
 
-def bypass(graph: ir.Model, node: ir.Node) -> None:
-    """Remove a node whose output is its first input.
+def bypass(graph: ir.Model, node: ir.Node, position: int = 0) -> None:
+    """Remove a node whose output is its input at `position`.
 
     Where the output is the graph's, the input's producer takes over its name, since callers know the graph by it.
     """
-    source, output = node.inputs[0], node.outputs[0]
+    source, output = node.inputs[position], node.outputs[0]
     assert source is not None
     name = output.name
     was_output = output.is_graph_output()
@@ -67,6 +65,29 @@ def can_bypass(node: ir.Node) -> bool:
     if not output.is_graph_output():
         return True
     return source is not None and source.producer() is not None and not source.is_graph_output()
+
+
+def rename_clashes(graph: ir.Model) -> None:
+    """Give a name of its own to every value and node; inputs and outputs keep theirs, constants yield first."""
+    made = [value for node in graph.graph for value in node.outputs]
+    border = {*graph.graph.inputs, *graph.graph.outputs}
+    taken = {value.name for value in border}
+    for value in [*made, *graph.graph.initializers.values()]:
+        if value not in border:
+            value.name = _unused(value.name or "", taken)
+            taken.add(value.name)
+    names: set[str | None] = set()
+    for node in graph.graph:
+        node.name = _unused(node.name or node.op_type, names)
+        names.add(node.name)
+
+
+def _unused(name: str, taken: Container[str | None]) -> str:
+    unique, n = name, 0
+    while unique in taken:
+        n += 1
+        unique = f"{name}_{n}"
+    return unique
 
 
 def drop_unused(graph: ir.Model) -> None:

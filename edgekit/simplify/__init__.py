@@ -17,13 +17,17 @@ from onnxscript.rewriter.rules.common import fuse_hardswish_rules
 from edgekit.graph import edit
 from edgekit.simplify.activations import canonical_activations
 from edgekit.simplify.affine_ops import fold_affine_ops
+from edgekit.simplify.gemms import canonical_gemms
+from edgekit.simplify.norms import fuse_layer_norms
 from edgekit.simplify.shapes import canonical_shapes
+from edgekit.simplify.windows import explicit_pads
 
 
 def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
-    graph = fold(graph)
+    graph = fuse_layer_norms(fold(explicit_pads(graph)))
     graph = canonical_shapes(graph)
+    graph = canonical_gemms(graph)
     graph = canonical_activations(graph)
     graph = fold_affine_ops(graph)
     return tidy(graph)
@@ -47,5 +51,6 @@ def tidy(graph: ir.Model) -> ir.Model:
     graph = graph.clone()
     edit.drop_unused(graph)
     common.DeduplicateInitializersPass()(graph)
+    edit.rename_clashes(graph)
     common.ShapeInferencePass()(graph)
     return graph

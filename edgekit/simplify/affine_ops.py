@@ -8,6 +8,7 @@ Source: Jacob et al. 2018, "Quantization and Training of Neural Networks", secti
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,20 +31,26 @@ class Affine:
 def fold_affine_ops(graph: ir.Model) -> ir.Model:
     """Batch norms and constant Mul, Add, Sub, Div go into the linear op that they follow or feed."""
     graph = graph.clone()
-    for node in list(graph.graph):
-        affine = affine_of(node)
-        if affine is None:
-            continue
-        x = node.inputs[_data_input(node)]
-        assert x is not None
-        producer, consumer = x.producer(), facts.only_consumer(node.outputs[0])
+    for node, affine, x in _affine_ops(graph.graph):
+        producer = x.producer()
         if producer is not None and _absorbs(producer) and facts.only_consumer(x) is node:
             _fold_after(graph, producer, affine, node)
-        elif consumer is not None and _absorbs(consumer) and _reaches_all(consumer, affine, node):
+    for node, affine, x in _affine_ops(reversed(graph.graph)):  # backwards, so that a chain goes into the consumer
+        consumer = facts.only_consumer(node.outputs[0])
+        if consumer is not None and _absorbs(consumer) and _reaches_all(consumer, affine, node):
             _fold_before(graph, consumer, affine, node, x)
-        elif node.op_type == "BatchNormalization":
+    for node, affine, x in _affine_ops(graph.graph):
+        if node.op_type == "BatchNormalization":
             _split(graph, node, affine, x)
     return graph
+
+
+def _affine_ops(nodes: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, Affine, ir.Value]]:
+    """(node, what it computes, its data input), while the graph is edited."""
+    for node in list(nodes):
+        x = node.inputs[_data_input(node)] if node.inputs else None
+        if x is not None and (affine := affine_of(node)) is not None:
+            yield node, affine, x
 
 
 def affine_of(node: ir.Node) -> Affine | None:
@@ -86,10 +93,12 @@ def _data_input(node: ir.Node) -> int:
 
 def _per_channel(array: NDArray[np.floating], channels: int, rank: int) -> NDArray[np.float64] | None:
     """A broadcast operand as (C,), None where it varies along another axis."""
+    if array.ndim > rank:
+        return None
     if array.size == 1:
         return np.full(channels, float(array.reshape(())), np.float64)
     aligned = (1,) * (rank - array.ndim) + array.shape
-    if array.ndim > rank or aligned[1] != channels or array.size != channels:
+    if aligned[1] != channels or array.size != channels:
         return None
     return array.reshape(channels).astype(np.float64)
 
@@ -99,12 +108,7 @@ def _absorbs(node: ir.Node) -> bool:
     if node.op_type not in LINEAR or facts.constant(node.inputs[1]) is None:
         return False
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    plain_gemm = node.op_type != "Gemm" or (
-        facts.attribute(node, "alpha", 1.0) == 1.0
-        and facts.attribute(node, "beta", 1.0) == 1.0
-        and not facts.attribute(node, "transA", 0)
-    )
-    return plain_gemm and (bias is None or (array := facts.constant(bias)) is not None and array.ndim == 1)
+    return bias is None or ((array := facts.constant(bias)) is not None and array.ndim == 1)
 
 
 def _reaches_all(consumer: ir.Node, affine: Affine, node: ir.Node) -> bool:
@@ -139,7 +143,7 @@ def _fold_after(graph: ir.Model, linear: ir.Node, affine: Affine, node: ir.Node)
         scaled = weight * _along(affine.scale, _output_axis(linear), weight.ndim)
     _set(graph, linear, scaled, _bias(linear, affine.scale.size) * affine.scale + affine.shift)
     linear.metadata_props.update({k: v for k, v in node.metadata_props.items() if k not in linear.metadata_props})
-    edit.bypass(graph, node)
+    edit.bypass(graph, node, _data_input(node))
 
 
 def _fold_before(graph: ir.Model, linear: ir.Node, affine: Affine, node: ir.Node, x: ir.Value) -> None:

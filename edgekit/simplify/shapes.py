@@ -38,9 +38,8 @@ def _to_reshape(graph: ir.Model, node: ir.Node) -> None:
     if sum(d is None for d in shape) > 1:
         return
     target = np.array([-1 if d is None else d for d in shape], np.int64)
-    if node.op_type == "Reshape" and (given := facts.constant(node.inputs[1])) is not None:
-        if np.array_equal(given, target):
-            return
+    if node.op_type == "Reshape" and np.array_equal(facts.constant(node.inputs[1]), target):
+        return
     shape_value = edit.add_constant(graph, f"{output.name}_shape", target)
     edit.replace(graph, node, [edit.new_node(node, "Reshape", [node.inputs[0], shape_value])])
 
@@ -56,7 +55,7 @@ def _pools_whole_plane(node: ir.Node) -> bool:
     if node.op_type == "ReduceMean":
         axes = facts.constant(node.inputs[1]) if len(node.inputs) > 1 else None
         return axes is not None and sorted(int(a) % 4 for a in axes) == [2, 3]
-    no_pads = not any(facts.attribute(node, "pads", ()))
+    no_pads = not any(facts.attribute(node, "pads", ())) and facts.attribute(node, "auto_pad", "NOTSET") == "NOTSET"
     return no_pads and facts.attribute(node, "kernel_shape") == spatial
 
 

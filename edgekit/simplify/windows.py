@@ -1,0 +1,78 @@
+"""Explicit pads for every op that slides a window.
+
+    SAME            o = ceil(i / s)       total = (o - 1) s + span - i               span = (k - 1) d + 1
+    transposed      o = i s, or given     total = (i - 1) s + span + extra - o       extra = output padding
+
+of which the half rounded down goes to the start for SAME_UPPER and to the end otherwise.
+Source: ONNX operator specification, Conv, ConvTranspose, MaxPool (auto_pad, output_shape).
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from edgekit.graph import facts
+
+WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool"})
+
+
+def explicit_pads(graph: ir.Model) -> ir.Model:
+    """No auto_pad and no output_shape, where the sizes are known."""
+    graph = graph.clone()
+    for node in graph.graph:
+        if node.op_type not in WINDOWED:
+            continue
+        mode = facts.attribute(node, "auto_pad", "NOTSET")
+        if mode == "VALID" and "output_shape" not in node.attributes:
+            _set_pads(node, [0] * 2 * len(_kernel(node)))
+        elif mode != "NOTSET" or "output_shape" in node.attributes:
+            _pad_to_size(node, mode)
+    return graph
+
+
+def _pad_to_size(node: ir.Node, mode: str) -> None:
+    x = node.inputs[0]
+    sizes = None if x is None or x.shape is None else facts.shape(x)[2:]
+    if sizes is None or None in sizes:
+        return
+    kernel = _kernel(node)
+    ones = (1,) * len(kernel)
+    strides, dilations = (facts.attribute(node, name, ones) for name in ("strides", "dilations"))
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    inputs = [size for size in sizes if size is not None]
+    if node.op_type == "ConvTranspose":
+        totals = _transposed_totals(node, inputs, spans, strides)
+    else:
+        totals = [(-(-i // s) - 1) * s + span - i for i, s, span in zip(inputs, strides, spans, strict=True)]
+        node.attributes.pop("ceil_mode", None)  # SAME rounds up by itself
+    halves = [max(total, 0) // 2 for total in totals]
+    rests = [max(total, 0) - half for total, half in zip(totals, halves, strict=True)]
+    _set_pads(node, [*halves, *rests] if mode == "SAME_UPPER" else [*rests, *halves])
+
+
+def _transposed_totals(node: ir.Node, inputs: list[int], spans: list[int], strides: tuple[int, ...]) -> list[int]:
+    """Pads in all; where the output is larger than what the windows reach, output padding makes up for it."""
+    extra = facts.attribute(node, "output_padding", (0,) * len(inputs))
+    wanted = facts.attribute(node, "output_shape", tuple(i * s for i, s in zip(inputs, strides, strict=True)))
+    wanted = wanted[-len(inputs) :]
+    rows = zip(inputs, spans, strides, extra, wanted, strict=True)
+    totals = [(i - 1) * s + span + e - o for i, span, s, e, o in rows]
+    if min(totals) < 0:
+        grown = [e + max(-total, 0) for e, total in zip(extra, totals, strict=True)]
+        node.attributes["output_padding"] = ir.AttrInt64s("output_padding", grown)
+    node.attributes.pop("output_shape", None)
+    return totals
+
+
+def _kernel(node: ir.Node) -> tuple[int, ...]:
+    given: tuple[int, ...] | None = facts.attribute(node, "kernel_shape")
+    if given is not None:
+        return given
+    weight = node.inputs[1]
+    assert weight is not None
+    return facts.static_shape(weight)[2:]
+
+
+def _set_pads(node: ir.Node, pads: list[int]) -> None:
+    node.attributes.pop("auto_pad", None)
+    node.attributes["pads"] = ir.AttrInt64s("pads", pads)
