@@ -351,6 +351,12 @@ PAGES: dict[str, Page] = {
         "the TFLite runtime cannot run the file",
         "The file was loaded, but an input is missing or has another shape or type than the file was made for.",
     ),
+    "EK910": Page(
+        Exit.ENVIRONMENT,
+        "no TFLite runtime",
+        "TFLite files are run by ai-edge-litert, which edgekit brings, or by tflite-runtime 2.14, which many devices have."
+        " The latter needs Python 3.11 at most and NumPy 1, so it lives in an environment of its own.",
+    ),
     "EK990": Page(
         Exit.BUG,
         "a bug in edgekit",

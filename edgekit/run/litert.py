@@ -154,10 +154,17 @@ def _runtime() -> tuple[RuntimeName, ModuleType]:
             from tflite_runtime import interpreter
         except ModuleNotFoundError:
             raise EdgekitError(
-                "EK991",
+                "EK910",
                 "no TFLite runtime is installed",
                 "neither ai-edge-litert nor tflite-runtime can be imported",
-                "install ai-edge-litert, or where that has no wheel edgekit[tflite-runtime]",
+                "pip install ai-edge-litert; where that has no wheel, pip install tflite-runtime==2.14.0 'numpy<2'",
+            ) from None
+        if not np.__version__.startswith("1."):
+            raise EdgekitError(
+                "EK910",
+                "tflite-runtime cannot start here",
+                f"it was built for NumPy 1, and NumPy {np.__version__} is installed",
+                "pip install 'numpy<2' in an environment of its own, or pip install ai-edge-litert",
             ) from None
         return "tflite-runtime", interpreter
     return "ai-edge-litert", interpreter
