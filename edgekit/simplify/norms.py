@@ -40,7 +40,7 @@ def _spell_out(graph: ir.Model, node: ir.Node) -> None:
 
 
 class _LayerNorm(shipped.LayerNormFusion):
-    def check(self, context: Any, x: Any, epsilon: Any, **found: Any) -> Any:
+    def check(self, context: Any, x: Any, epsilon: Any, **found: Any) -> Any:  # type: ignore[override]  # as shipped
         result, scale = super().check(context, x, epsilon), found["scale"]
         return result if _along_last_axis(scale, x) else result.fail("scale is not a constant per channel", scale)
 

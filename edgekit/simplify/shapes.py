@@ -38,7 +38,8 @@ def _to_reshape(graph: ir.Model, node: ir.Node) -> None:
     if sum(d is None for d in shape) > 1:
         return
     target = np.array([-1 if d is None else d for d in shape], np.int64)
-    if node.op_type == "Reshape" and np.array_equal(facts.constant(node.inputs[1]), target):
+    given = facts.constant(node.inputs[1]) if node.op_type == "Reshape" else None
+    if given is not None and np.array_equal(given, target):
         return
     shape_value = edit.add_constant(graph, f"{output.name}_shape", target)
     edit.replace(graph, node, [edit.new_node(node, "Reshape", [node.inputs[0], shape_value])])
