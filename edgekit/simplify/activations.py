@@ -34,6 +34,7 @@ def canonical_activations(graph: ir.Model) -> ir.Model:
     for node in list(graph.graph):
         if node.op_type == "HardSigmoid":
             _fold_hard_sigmoid(graph, node)
+    edit.drop_unused(graph)
     return graph
 
 

@@ -51,13 +51,13 @@ def _pad_to_size(node: ir.Node, mode: str) -> None:
 
 
 def _transposed_totals(node: ir.Node, inputs: list[int], spans: list[int], strides: tuple[int, ...]) -> list[int]:
-    """Pads in all; where the output is larger than what the windows reach, output padding makes up for it."""
+    """Pads in all; where a given output is larger than what the windows reach, output padding makes up for it."""
     extra = facts.attribute(node, "output_padding", (0,) * len(inputs))
     wanted = facts.attribute(node, "output_shape", tuple(i * s for i, s in zip(inputs, strides, strict=True)))
     wanted = wanted[-len(inputs) :]
     rows = zip(inputs, spans, strides, extra, wanted, strict=True)
     totals = [(i - 1) * s + span + e - o for i, span, s, e, o in rows]
-    if min(totals) < 0:
+    if min(totals) < 0 and "output_shape" in node.attributes:
         grown = [e + max(-total, 0) for e, total in zip(extra, totals, strict=True)]
         node.attributes["output_padding"] = ir.AttrInt64s("output_padding", grown)
     node.attributes.pop("output_shape", None)

@@ -1,0 +1,54 @@
+import pytest
+
+from edgekit.graph import facts
+from edgekit.simplify.windows import explicit_pads
+from tests.models import graph, node, weights
+from tests.simplify.keeps import kept
+
+PLANE = {"x": (1, 4, 9, 8)}
+MODES = ("SAME_UPPER", "SAME_LOWER", "VALID")
+
+
+def explicit(op, constants, **attributes):
+    model = graph(PLANE, [node(op, ["x", *constants], **attributes)], constants)
+    (after,) = kept(model, explicit_pads(model)).graph
+    assert not {"auto_pad", "output_shape"} & set(after.attributes)
+    return facts.attribute(after, "pads")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 5), (1, 1), (4, 4)], ids=str)
+def test_convolution(mode, stride, kernel):
+    explicit("Conv", {"w": weights(6, 4, *kernel)}, auto_pad=mode, strides=[stride, stride])
+
+
+def test_same_puts_the_odd_pad_at_its_end():
+    assert explicit("Conv", {"w": weights(6, 4, 3, 3)}, auto_pad="SAME_UPPER", strides=[2, 2]) == (1, 0, 1, 1)
+    assert explicit("Conv", {"w": weights(6, 4, 3, 3)}, auto_pad="SAME_LOWER", strides=[2, 2]) == (1, 1, 1, 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_pools(op, mode, stride):
+    explicit(op, {}, auto_pad=mode, kernel_shape=[3, 3], strides=[stride, stride])
+
+
+def test_a_pool_that_rounds_up():
+    explicit("MaxPool", {}, auto_pad="SAME_UPPER", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kernel", [(3, 3), (4, 4), (1, 1)], ids=str)
+def test_transposed_convolution(mode, kernel):
+    explicit("ConvTranspose", {"w": weights(4, 6, *kernel)}, auto_pad=mode, strides=[2, 2])
+
+
+@pytest.mark.parametrize("size", [(18, 16), (17, 15), (19, 17), (20, 18)], ids=str)
+def test_transposed_convolution_to_a_size(size):
+    explicit("ConvTranspose", {"w": weights(4, 6, 3, 3)}, output_shape=list(size), strides=[2, 2])
+
+
+def test_explicit_pads_stay():
+    assert explicit("Conv", {"w": weights(6, 4, 3, 3)}, pads=[1, 0, 0, 1]) == (1, 0, 0, 1)
