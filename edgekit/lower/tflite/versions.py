@@ -42,7 +42,6 @@ INT8_SECOND = frozenset(
         "DEQUANTIZE",
         "BATCH_MATMUL",
         "SPACE_TO_DEPTH",
-        "DEPTH_TO_SPACE",
         "LOG_SOFTMAX",
         "EXP",
         "ABS",
@@ -82,8 +81,10 @@ def version(op: Op) -> int:
             return 3
         case "QUANTIZE":
             return 1
-        case "TILE" if int8:
-            return 3
+        # The kernels take int8 under their first version too, and LiteRT lists only low versions of them among its
+        # reference kernels (register_ref.cc), so that DEPTH_TO_SPACE 2 and TILE 3 would not run there.
+        case "DEPTH_TO_SPACE" | "TILE":
+            return 1
         case "BROADCAST_TO":
             return 3 if int8 else 2
         case "RESIZE_BILINEAR" if op.options.halfPixelCenters:
