@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,20 +47,25 @@ class Kernel:
 class Interpreter:
     """A loaded TFLite file. Inputs and outputs go by the names of its signature.
 
-    model: the file's bytes, or its path; reference_kernels: the plain kernels, which a microcontroller's match.
+    model: the file's bytes, or its path; reference_kernels: the plain kernels, which a microcontroller's match;
+    keep_tensors: do not reuse the memory of inner tensors, so that `real_values` can read them.
     """
 
-    def __init__(self, model: bytes | str, threads: int = 1, reference_kernels: bool = False) -> None:
+    def __init__(
+        self, model: bytes | str, threads: int = 1, reference_kernels: bool = False, keep_tensors: bool = False
+    ) -> None:
         self.runtime, module = _runtime()
         self.version = importlib.metadata.version(self.runtime)
         self._title = "the TFLite file" if isinstance(model, bytes) else f"'{model}'"
         kinds = module.OpResolverType
-        with _without_chatter():
+        with _without_chatter(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors")  # of its memory; it is asked for
             try:
                 self._interpreter = module.Interpreter(
                     **({"model_content": model} if isinstance(model, bytes) else {"model_path": model}),
                     num_threads=threads,
                     experimental_op_resolver_type=kinds.BUILTIN_REF if reference_kernels else kinds.AUTO,
+                    experimental_preserve_all_tensors=keep_tensors,
                 )
                 self._interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
@@ -90,6 +96,21 @@ class Interpreter:
             ) from None
         invoke: Callable[[], object] = self._interpreter.invoke
         return invoke
+
+    def real_values(self) -> Arrays:
+        """What the int8 tensors of the last run stand for, by tensor name, constants and all; `keep_tensors` only.
+
+        A result that is only dequantized for the user's sake counts too.
+        """
+        dequantized = {name for kernel in self.ops() if kernel.op == "DEQUANTIZE" for name in kernel.outputs}
+        found = {}
+        for tensor in self._interpreter.get_tensor_details():
+            (scale, zero_point), values = tensor["quantization"], self._interpreter.get_tensor(tensor["index"])
+            if tensor["name"] in dequantized:
+                found[tensor["name"]] = values
+            elif values.dtype == np.int8 and scale:
+                found[tensor["name"]] = (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+        return found
 
     def ops(self) -> tuple[Kernel, ...]:
         """What is executed, in order, and which of it the XNNPACK delegate took."""
