@@ -17,6 +17,14 @@ from edgekit.errors import EdgekitError
 
 def refuse_existing(directory: Path, names: Sequence[str], overwrite: bool) -> None:
     """Raise EK195 before any work is done where an output is in the way. names: the files that will be written."""
+    for name in names:
+        if (directory / name).is_dir():
+            raise EdgekitError(
+                "EK195",
+                f"will not overwrite '{directory / name}'",
+                "it is a folder, and the output is a file",
+                "choose another folder with -o",
+            )
     taken = [name for name in names if (directory / name).exists()]
     if taken and not overwrite:
         raise EdgekitError(
@@ -30,11 +38,13 @@ def refuse_existing(directory: Path, names: Sequence[str], overwrite: bool) -> N
 @contextmanager
 def staged(directory: Path) -> Iterator[Path]:
     """A folder to write into, whose files are moved into `directory` at the end of the block; folders in it are not."""
+    made: list[Path] = []
     try:
         made = _missing_parents(directory)
         directory.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".edgekit-", dir=directory))
     except OSError as error:
+        _remove_empty(made)
         raise EdgekitError(
             "EK196",
             f"cannot write to '{directory}'",
@@ -47,9 +57,14 @@ def staged(directory: Path) -> Iterator[Path]:
             path.replace(directory / path.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        for parent in made:  # only those that this run made and that stayed empty
-            if not any(parent.iterdir()):
-                parent.rmdir()
+        _remove_empty(made)
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Of the folders that this run made, those that stayed empty."""
+    for parent in made:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
 
 
 def _missing_parents(directory: Path) -> list[Path]:

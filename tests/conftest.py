@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+# The same examples in every run, however busy the machine.
+hypothesis.settings.register_profile("edgekit", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("edgekit")
 
 
 @pytest.fixture(scope="session")
