@@ -46,6 +46,7 @@ class Given:
 
 
 NOTHING = Given()
+SHOWN = 5  # names in a note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,16 @@ class Data:
     @property
     def any(self) -> Samples | None:
         return self.calibration or self.evaluation
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the samples were read."""
+        said: list[str] = []
+        for samples in filter(None, (self.calibration, self.evaluation)):
+            said += samples.notes
+            if samples.ignored:
+                said.append(f"not used of '{samples.where}': {_few(samples.ignored)}")
+        return tuple(dict.fromkeys(said))
 
     def named(self, graph: ir.Model) -> Data:
         """Under the graph's input names."""
@@ -94,7 +105,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
         peers = _float_peers(graph, lowered, outputs, wishes)
         latencies = _measured(recipe, [*peers, *lowered], data, progress)
         report = Report(
-            **_facts(recipe, captured, graph, outputs, lowered, refusal),
+            **_facts(recipe, captured, graph, data, outputs, lowered, refusal),
             data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
             quantization=compose.quantization_facts(quantized, recipe.quantize.ranges, recipe.quantize.io, target),
             verification=verification,
@@ -118,7 +129,7 @@ def convert(
         graph = checked(simplify(captured.graph))
         lowered, refusal = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
         report = Report(
-            **_facts(recipe, captured, graph, outputs, lowered, refusal),
+            **_facts(recipe, captured, graph, data, outputs, lowered, refusal),
             data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
             verification=_verified(recipe, captured, graph, lowered, data, progress),
             latencies=_measured(recipe, lowered, data, progress),
@@ -148,6 +159,7 @@ def _facts(
     recipe: Recipe,
     captured: Captured,
     graph: ir.Model,
+    data: Data,
     outputs: _Outputs,
     lowered: Sequence[Lowered],
     refusal: EdgekitError | None,
@@ -159,7 +171,7 @@ def _facts(
         "model": compose.model_facts(outputs.stem, recipe.model, captured, graph),
         "machine": this_machine(),
         "files": tuple(compose.file_facts(file.artifact, outputs.directory, file.transposes) for file in lowered),
-        "notes": (*captured.notes, *([f"not written: {refusal.what}: {refusal.why}"] if refusal else [])),
+        "notes": (*captured.notes, *data.notes, *([f"not written: {refusal.what}: {refusal.why}"] if refusal else [])),
     }
 
 
@@ -199,10 +211,8 @@ def _data(recipe: Recipe, given: Given, progress: Progress) -> Data:
     with progress.step("reading samples"):
         found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
         if "data" in found:
-            calibration, evaluation = split(found["data"], wanted.calibration_count, wanted.seed)
-            return Data(
-                calibration=found.get("calibration", calibration), evaluation=found.get("evaluation", evaluation)
-            )
+            parts = split(found["data"], wanted.calibration_count, wanted.seed)
+            found = dict(zip(("calibration", "evaluation"), parts, strict=True)) | found
         if "calibration" not in found:
             return Data(calibration=None, evaluation=found.get("evaluation"))
         calibration, overlap = found["calibration"], 0
@@ -288,6 +298,12 @@ def _float_peers(graph: ir.Model, lowered: Sequence[Lowered], outputs: _Outputs,
         lower(graph, format, "float32", outputs.unkept / f"{outputs.stem}.{format}", replace(wishes, io_int8=False))
         for format in sorted(formats - floats)
     ]
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _no_samples(purpose: str, options: str) -> EdgekitError:
