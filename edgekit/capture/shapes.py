@@ -12,6 +12,11 @@ Shape = tuple[int, ...]
 OpenShape = tuple[tuple[int | None, ...], str]
 Signature = Mapping[str, tuple[Shape, str]]
 FIXED_AT_ONE = "the batch is fixed at 1, as in the file"
+AGREE = "change the preprocess or --input so that they agree"
+CHANNELS_LAST = (
+    'images keep their channels last with [preprocess] model_layout = "nhwc" in a recipe, named with --recipe; arrays'
+    " must lie as the model takes them"
+)
 T = TypeVar("T")
 ONLY_INPUT = "inputs"  # the samples' name for the only input, whatever the model calls it
 HOW = "give one of: --input NAME=1x3x224x224, samples with --data, or a model file that carries its shapes (.pt2, ONNX)"
@@ -90,12 +95,12 @@ def complete(
         for by, offered in (("--input", given.get(name)), ("the samples", sampled.get(name))):
             if offered is None:
                 continue
-            if len(offered) != len(shape) or any(a not in (None, b) for a, b in zip(shape, offered, strict=True)):
+            if not _fits(shape, offered):
                 raise EdgekitError(
                     "EK202",
                     f"the input '{name}' of '{model}' has another shape",
                     f"{by} say {_written(offered)}, the model takes {_written(shape)} (batch left out)",
-                    "change the preprocess or --input so that they agree",
+                    CHANNELS_LAST if _fits(shape, (*offered[1:], *offered[:1])) else AGREE,
                 )
             shape = offered
         if None in shape:
@@ -107,6 +112,10 @@ def complete(
             )
         settled.append(Input(name, tuple(size for size in shape if size is not None), dtype))
     return tuple(settled), all(None not in shape for shape, _ in held.values())
+
+
+def _fits(shape: Sequence[int | None], offered: Shape) -> bool:
+    return len(offered) == len(shape) and all(a in (None, b) for a, b in zip(shape, offered, strict=True))
 
 
 def fixed_batch(model: str, name: str, batch: int) -> EdgekitError:

@@ -75,3 +75,12 @@ def test_two_shapes_for_one_input() -> None:
     error = refused(inputs={"image": (1, 3, 8, 8)}, signature={"image": ((8, 8, 3), "uint8")})
     assert error.code == "EK202"
     assert "--input says 3x8x8, the samples hold 8x8x3" in error.why
+
+
+def test_channels_last() -> None:
+    held = {"image": ((None, None, 3), "float32")}
+    with pytest.raises(EdgekitError, match="model_layout") as error:
+        shapes.complete("net.onnx", held, {}, {"image": ((3, 8, 8), "float32")})
+    assert error.value.code == "EK202"
+    with pytest.raises(EdgekitError, match="change the preprocess"):
+        shapes.complete("net.onnx", held, {}, {"image": ((8, 8, 4), "float32")})
