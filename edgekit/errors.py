@@ -172,6 +172,12 @@ PAGES: dict[str, Page] = {
     "EK160": Page(
         Exit.USAGE, "unknown device", "--device takes a name that edgekit carries, or the path of a device's TOML file."
     ),
+    "EK189": Page(
+        Exit.USAGE,
+        "not a command line",
+        "An unknown command or option, one without its value, or a value that is none of those that it takes. `--help`"
+        " of the command lists what there is.",
+    ),
     "EK190": Page(
         Exit.USAGE,
         "an option's value cannot be read",
@@ -234,8 +240,9 @@ PAGES: dict[str, Page] = {
     "EK411": Page(
         Exit.USAGE,
         "not a number in calibration",
-        "A tensor took NaN or infinite values on the calibration samples, which no scale can hold. Most often the samples "
-        "are not prepared as in training: check --scale, --mean and --std. Else the model itself divides by zero there.",
+        "A tensor took NaN or infinite values on the calibration samples, which no scale can hold. Most often the"
+        " samples are not prepared as in training: check --scale, --mean and --std. Else the model itself divides by"
+        " zero there.",
     ),
     "EK412": Page(
         Exit.USAGE,
@@ -245,8 +252,8 @@ PAGES: dict[str, Page] = {
     "EK413": Page(
         Exit.USAGE,
         "no samples",
-        "Scales are chosen from what the tensors' values are on representative inputs. Give some with --data (parted into "
-        "calibration and evaluation), or with --calib and --eval.",
+        "Scales are chosen from what the tensors' values are on representative inputs. Give some with --data (parted"
+        " into calibration and evaluation), or with --calib and --eval.",
     ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(
@@ -354,8 +361,8 @@ PAGES: dict[str, Page] = {
     "EK910": Page(
         Exit.ENVIRONMENT,
         "no TFLite runtime",
-        "TFLite files are run by ai-edge-litert, which edgekit brings, or by tflite-runtime 2.14, which many devices have."
-        " The latter needs Python 3.11 at most and NumPy 1, so it lives in an environment of its own.",
+        "TFLite files are run by ai-edge-litert, which edgekit brings, or by tflite-runtime 2.14, which many devices"
+        " have. The latter needs Python 3.11 at most and NumPy 1, so it lives in an environment of its own.",
     ),
     "EK990": Page(
         Exit.BUG,

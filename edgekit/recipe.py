@@ -13,6 +13,7 @@ from edgekit.preprocess import Preprocess
 from edgekit.schema import Keys, Section, held_against, read_toml
 
 Count = Annotated[int, Field(ge=1, strict=True)]
+Threads = Annotated[int, Field(ge=1, le=256, strict=True)]  # beyond any machine, a runtime only stalls
 Flag = Annotated[bool, Field(strict=True)]
 Dim = Annotated[int, Field(ge=1, strict=True)]
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -63,7 +64,7 @@ class Verify(Section):
 
     metric: Metric | None = None
     layers: Flag = False
-    threads: Count = 1
+    threads: Threads = 1
 
 
 class Recipe(Section):

@@ -63,6 +63,13 @@ def _complaint(schema: type[BaseModel], wrong: ValidationError, where: str) -> E
                 f"known there: {', '.join(known)}",
                 f"did you mean '{near[0]}'?" if near else "remove it, or use one of these",
             )
+        case "string_unicode":
+            return EdgekitError(
+                "EK152",
+                f"cannot use {'.'.join(path)} = {_shown(first['input'])} in {where}{others}",
+                "its bytes are not UTF-8",
+                "rename the file or folder",
+            )
         case "missing":
             return EdgekitError(
                 "EK153",

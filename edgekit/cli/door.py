@@ -77,7 +77,8 @@ def _usage(error: Exception) -> int:
     close = getattr(error, "possibilities", None) or ()
     guess = f"did you mean {' or '.join(close)}? " if close else ""
     said = error.message if close else error.format_message()  # type: ignore[attr-defined]
-    return _say(f"error: {plain(said)}\n  fix: {guess}`{where} --help` lists what it takes", Exit.USAGE)
+    what, fix = f"cannot read the command line of `{where}`", f"{guess}`{where} --help` lists what it takes"
+    return _say(in_words(EdgekitError("EK189", what, said, fix)), Exit.USAGE)
 
 
 def _is_exhausted(error: Exception) -> bool:

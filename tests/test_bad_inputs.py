@@ -1,0 +1,292 @@
+"""What people give by mistake, and what others give on purpose: each is refused in words, and nothing is left behind.
+
+Every row is a command line that runs in a process of its own, in a folder with the files of `tests/bad_files.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import typer
+
+from edgekit.cli.commands import app
+from edgekit.errors import PAGES
+from tests import bad_files
+
+DATA = "--data good.npz"
+GOOD = f"good.onnx {DATA}"
+WEIGHTS = f"weights.pt {DATA} --model"
+USAGE, UNSUPPORTED, ENVIRONMENT, REFUSED, EXHAUSTED, INTERRUPTED = 2, 3, 4, 6, 7, 130
+TERMINATED = 128 + signal.SIGTERM
+LIMIT_S = 120  # far above what any row takes: a row that hangs fails
+
+# What is wrong -> (the command line, the code, the exit code, words of the message). `-o out` is added to each.
+BAD = {
+    # ---- the model ---------------------------------------------------------------------------------------------
+    "no model at all": (f"quantize {DATA}", "EK153", USAGE, "model"),
+    "missing model": (f"quantize nowhere.onnx {DATA}", "EK101", USAGE, "nowhere.onnx"),
+    "missing model before bad samples": ("quantize nowhere.onnx --data nowhere.npz", "EK101", USAGE, "nowhere.onnx"),
+    "empty model": (f"quantize empty.pt {DATA}", "EK102", USAGE, "empty file"),
+    "text as model": (f"quantize text.pt {DATA}", "EK102", USAGE, "text file"),
+    "source as model": (f"quantize code.py {DATA}", "EK102", USAGE, "code.py:FACTORY"),
+    "recipe as model": (f"quantize broken.toml {DATA}", "EK102", USAGE, "--recipe"),
+    "image as model": (f"quantize photo.pt {DATA}", "EK102", USAGE, "PNG"),
+    "TFLite as model": (f"quantize net.tflite {DATA}", "EK102", USAGE, "TFLite"),
+    "samples as model": (f"quantize good.npz {DATA}", "EK102", USAGE, "--data"),
+    "folder as model": (f"quantize folder.pt {DATA}", "EK102", USAGE, "a folder"),
+    "device as model": (f"quantize /dev/null {DATA}", "EK101", USAGE, "not a regular file"),
+    "truncated torch file": (f"quantize truncated.pt {DATA}", "EK103", USAGE, "cut off"),
+    "truncated safetensors": (f"quantize truncated.safetensors {DATA}", "EK103", USAGE, "damaged"),
+    "safetensors header of 2^62 bytes": (f"quantize long_header.safetensors {DATA}", "EK103", USAGE, "announces"),
+    "safetensors of 10^12 numbers": (f"quantize huge.safetensors {DATA}", "EK103", USAGE, "damaged"),
+    "pickle bomb": (f"quantize bomb.pt {DATA}", "EK104", REFUSED, "--trust-pickle"),
+    "pickle bomb deep in a checkpoint": (f"quantize nested_bomb.pt {DATA}", "EK104", REFUSED, "exec"),
+    "pickle bomb in the old format": (f"quantize old_bomb.pt {DATA}", "EK104", REFUSED, "exec"),
+    "pickle bomb without torch": (f"quantize plain_bomb.pkl {DATA}", "EK104", REFUSED, "exec"),
+    "pickle bomb in a torch.export file": (f"quantize bomb.pt2 {DATA}", "EK104", REFUSED, "--trust-pickle"),
+    # ---- weights and the code around them ------------------------------------------------------------------------
+    "state dict alone": (f"quantize weights.pt {DATA}", "EK105", USAGE, "--model"),
+    "state dict of another width": (f"quantize {WEIGHTS} code.py:wide", "EK106", USAGE, "4x1x3x3 in the file"),
+    "state dict of other names": (f"quantize keys.pt {DATA} --model code.py:Net", "EK106", USAGE, "other.0.weight"),
+    "weights that are NaN": (f"quantize nan.pt {DATA} --model code.py:Net", "EK110", REFUSED, "NaN"),
+    "factory file missing": (f"quantize {WEIGHTS} nowhere.py:Net", "EK107", USAGE, "nowhere.py"),
+    "factory of no form": (f"quantize {WEIGHTS} Net", "EK107", USAGE, "file.py:name"),
+    "factory misspelt": (f"quantize {WEIGHTS} code.py:Nett", "EK107", USAGE, "did you mean 'Net'?"),
+    "factory in an unknown module": (f"quantize {WEIGHTS} no_such.module:Net", "EK107", USAGE, "no_such"),
+    "factory with a syntax error": (f"quantize {WEIGHTS} typo.py:make", "EK108", USAGE, "typo.py:1"),
+    "factory that raises": (f"quantize {WEIGHTS} code.py:broken", "EK108", USAGE, "no GPU here"),
+    "factory that exits": (f"quantize {WEIGHTS} code.py:leaves", "EK108", USAGE, "SystemExit"),
+    "factory of a number": (f"quantize {WEIGHTS} code.py:number", "EK109", USAGE, "int"),
+    "factory for ONNX": (f"quantize {GOOD} --model code.py:Net", "EK111", USAGE, "leave --model out"),
+    # ---- ONNX --------------------------------------------------------------------------------------------------
+    "truncated ONNX": (f"quantize truncated.onnx {DATA}", "EK103", USAGE, "parse"),
+    "weights outside of the folder": (f"quantize model/outside.onnx {DATA}", "EK112", REFUSED, "secret.bin"),
+    "weights at an absolute path": (f"quantize model/absolute.onnx {DATA}", "EK112", REFUSED, "secret.bin"),
+    "weights behind a link": (f"quantize model/linked.onnx {DATA}", "EK112", REFUSED, "secret.bin"),
+    "weights not there": (f"quantize model/missing_data.onnx {DATA}", "EK113", USAGE, "nowhere.bin"),
+    "weights that are infinite": (f"quantize infinite.onnx {DATA}", "EK110", REFUSED, "infinite"),
+    "weight of 10^12 numbers": (f"quantize huge_weight.onnx {DATA}", "EK209", UNSUPPORTED, "huge_weight"),
+    "opset of 2019": (f"quantize old.onnx {DATA}", "EK210", UNSUPPORTED, "opset 6"),
+    "op of a company": (f"quantize custom.onnx {DATA}", "EK208", UNSUPPORTED, "com.example"),
+    "quantized already": (f"quantize quantized.onnx {DATA}", "EK207", UNSUPPORTED, "QuantizeLinear"),
+    "NaN inside of the model": (f"quantize logarithm.onnx {DATA}", "EK411", USAGE, "NaN"),
+    # ---- shapes --------------------------------------------------------------------------------------------------
+    "samples of another shape": ("quantize good.onnx --data shape.npz", "EK202", USAGE, "9x9"),
+    "input of 10^12 numbers": (f"quantize huge_input.onnx {DATA}", "EK202", USAGE, "1000000"),
+    "samples of two inputs": ("quantize good.onnx --data two_inputs.npz", "EK202", USAGE, "left"),
+    "--input without a name": (f"quantize {GOOD} --input 1x1x8x8", "EK190", USAGE, "--input image=1x3x224x224"),
+    "--input with a letter": (f"quantize {GOOD} --input image=1xAx8x8", "EK190", USAGE, "image=1xAx8x8"),
+    "--input with a zero": (f"quantize {GOOD} --input image=1x0x8x8", "EK190", USAGE, "image=1x0x8x8"),
+    "--input that is not there": (f"quantize {GOOD} --input photo=1x1x8x8", "EK202", USAGE, "photo"),
+    "--input against the samples": (f"quantize {GOOD} --input image=1x1x9x9", "EK202", USAGE, "9x9"),
+    # ---- samples -------------------------------------------------------------------------------------------------
+    "no samples at all": ("quantize good.onnx", "EK413", USAGE, "--data"),
+    "only samples to judge on": ("quantize good.onnx --eval good.npz", "EK413", USAGE, "--calib"),
+    "samples missing": ("quantize good.onnx --data nowhere.npz", "EK101", USAGE, "nowhere.npz"),
+    "samples of another kind": ("quantize good.onnx --data text.pt", "EK120", USAGE, ".npz"),
+    "empty .npz": ("quantize good.onnx --data empty.npz", "EK121", USAGE, "empty.npz"),
+    "text as .npz": ("quantize good.onnx --data text.npz", "EK121", USAGE, "text.npz"),
+    "truncated .npz": ("quantize good.onnx --data truncated.npz", "EK121", USAGE, "truncated.npz"),
+    ".npz without arrays": ("quantize good.onnx --data nothing.npz", "EK125", USAGE, "nothing.npz"),
+    "no rows": ("quantize good.onnx --data no_rows.npz", "EK125", USAGE, "0 rows"),
+    "one sample for both": ("quantize good.onnx --data one.npz", "EK134", USAGE, "--calib and --eval"),
+    "words as samples": ("quantize good.onnx --data words.npz", "EK122", USAGE, "<U3"),
+    "Python objects as samples": ("quantize good.onnx --data objects.npz", "EK123", REFUSED, "unpickl"),
+    ".npz that unpacks to 2 GiB": ("quantize good.onnx --data bomb.npz", "EK124", REFUSED, "2.0 GiB"),
+    ".npy of 10^12 rows": ("quantize good.onnx --data huge.npy", "EK121", USAGE, "3.6 TiB"),
+    ".npy with a row of 10^12": ("quantize good.onnx --data huge_row.npy", "EK121", USAGE, "3.6 TiB"),
+    "a label too few": ("quantize good.onnx --data short_labels.npz", "EK129", USAGE, "23 labels"),
+    "one-hot labels": ("quantize good.onnx --data one_hot.npz", "EK137", USAGE, "argmax"),
+    "label -1": ("quantize good.onnx --data negative_label.npz", "EK137", USAGE, "-1"),
+    "labels beyond the classes": ("quantize good.onnx --data far_label.npz", "EK606", USAGE, "0 to 2"),
+    "NaN in a sample": ("quantize good.onnx --data not_a_number.npz", "EK130", USAGE, "NaN"),
+    "nothing but zeros": ("quantize good.onnx --calib zeros.npz --eval good.npz", "EK412", USAGE, "only zeros"),
+    "calibration is evaluation": ("quantize good.onnx --calib good.npz --eval good.npz", "EK134", USAGE, "all 24"),
+    "folder without images": ("quantize good.onnx --data no_images", "EK125", USAGE, ".jpg"),
+    "torn image": ("quantize good.onnx --data torn_images", "EK126", USAGE, "1.png"),
+    "image of 3.6 gigapixels": ("quantize good.onnx --data bomb_images", "EK124", REFUSED, "60000x60000"),
+    "images of two sizes": ("quantize good.onnx --calib sizes --eval good.npz", "EK131", USAGE, "--resize"),
+    "labels.csv that leaves its folder": ("quantize good.onnx --data leaving", "EK128", REFUSED, "../../etc"),
+    "labels.csv without labels": ("quantize good.onnx --data unlabelled", "EK127", USAGE, "file,label"),
+    "batches of two shapes": ("quantize good.onnx --data batches.py:endless_shapes", "EK131", USAGE, "batch 1"),
+    "batches that fail": ("quantize good.onnx --data batches.py:broken", "EK108", USAGE, "the disk is gone"),
+    "no batches": ("quantize good.onnx --data batches.py:none", "EK133", USAGE, "int"),
+    # ---- preprocess --------------------------------------------------------------------------------------------
+    "--resize for arrays": (f"quantize {GOOD} --resize 8", "EK132", USAGE, "image files"),
+    "--crop in words": (f"quantize {GOOD} --crop small", "EK152", USAGE, "crop"),
+    "--crop of nothing": (f"quantize {GOOD} --crop 0", "EK152", USAGE, "crop"),
+    "--scale of a zeroth": (f"quantize {GOOD} --scale 1/0", "EK152", USAGE, "1/255"),
+    "--mean for three channels": (f"quantize {GOOD} --mean .4,.5,.6", "EK132", USAGE, "3"),
+    "--std of zero": (f"quantize {GOOD} --std 0", "EK152", USAGE, "std"),
+    "--samples-layout unknown": (f"quantize {GOOD} --samples-layout hwc", "EK189", USAGE, "nhwc"),
+    # ---- recipes, devices, options -----------------------------------------------------------------------------
+    "recipe missing": ("quantize --recipe nowhere.toml", "EK101", USAGE, "nowhere.toml"),
+    "recipe with an unknown key": ("quantize --recipe unknown_key.toml", "EK151", USAGE, "'calibration_count'?"),
+    "recipe with a wrong type": ("quantize --recipe wrong_type.toml", "EK152", USAGE, "'eight'"),
+    "recipe cut off": ("quantize --recipe broken.toml", "EK150", USAGE, "line 1"),
+    "recipe that is no text": ("quantize --recipe binary.toml", "EK150", USAGE, "binary.toml"),
+    "recipe without a model": ("quantize --recipe no_model.toml", "EK153", USAGE, "model"),
+    "--data with --calib": (f"quantize {GOOD} --calib good.npz", "EK152", USAGE, "--calib"),
+    "unknown device": (f"quantize {GOOD} --device raspbery-pi-4", "EK160", USAGE, "'raspberry-pi-4'?"),
+    "device file with holes": (f"quantize {GOOD} --device bad_device.toml", "EK153", USAGE, "missing"),
+    "unknown command": (f"quantise {GOOD}", "EK189", USAGE, "'quantize'?"),
+    "unknown option": (f"quantize {GOOD} --calibb 3", "EK189", USAGE, "--calib"),
+    "unknown format": (f"quantize {GOOD} --format tflight", "EK152", USAGE, "'tflite'?"),
+    "unknown metric": (f"quantize {GOOD} --metric top2", "EK152", USAGE, "did you mean"),
+    "metric without labels": ("quantize good.onnx --data shape.npz --metric top1", "EK602", USAGE, "labels"),
+    "metric without targets": (f"quantize {GOOD} --metric psnr", "EK602", USAGE, "targets"),
+    "--threads 0": (f"quantize {GOOD} --threads 0", "EK189", USAGE, "--threads"),
+    "--threads beyond any machine": (f"quantize {GOOD} --threads 99999999", "EK152", USAGE, "threads"),
+    "--calib-count 0": (f"quantize {GOOD} --calib-count 0", "EK189", USAGE, "--calib-count"),
+    # ---- outputs -----------------------------------------------------------------------------------------------
+    "output there already": (f"quantize {GOOD} -o taken", "EK195", USAGE, "--overwrite"),
+    "output is a file": (f"quantize {GOOD} -o file", "EK196", USAGE, "-o"),
+    "output below a file": (f"quantize {GOOD} -o file/out", "EK196", USAGE, "-o"),
+    "output where nobody may write": (f"quantize {GOOD} -o /proc/edgekit", "EK196", USAGE, "-o"),
+    # ---- the other commands ------------------------------------------------------------------------------------
+    "convert to an unknown precision": (f"convert {GOOD} --precision int4", "EK189", USAGE, "float16"),
+    "inspect nothing": ("inspect nowhere.onnx", "EK101", USAGE, "nowhere.onnx"),
+    "inspect text": ("inspect text.pt", "EK192", UNSUPPORTED, "text.pt"),
+    "inspect half a file": ("inspect truncated.pt", "EK193", UNSUPPORTED, "truncated.pt"),
+    "compare with nothing": (f"compare good.onnx nowhere.tflite {DATA}", "EK101", USAGE, "nowhere.tflite"),
+    "compare a broken file": (f"compare good.onnx net.tflite {DATA}", "EK103", USAGE, "net.tflite"),
+    "compare without samples": ("compare good.onnx good.onnx", "EK413", USAGE, "--data"),
+    "explain an unknown code": ("explain EK9999", "EK191", USAGE, "edgekit explain"),
+    # ---- text that steers terminals ----------------------------------------------------------------------------
+    "escape in a file's name": ("quantize 'nowhere\x1b[31m.onnx' --data good.npz", "EK101", USAGE, r"\x1b[31m"),
+    "escape in an option": (f"quantize {GOOD} '--\x1b[31m'", "EK189", USAGE, r"\x1b[31m"),
+    "name that is no text": (f"quantize nowhere\udcff.onnx {DATA}", "EK152", USAGE, "not UTF-8"),
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Place:
+    """A folder that commands run in. Whatever they make besides outputs is a leftover."""
+
+    def __init__(self, folder: Path, temporary: Path) -> None:
+        self.folder, self.temporary = folder, temporary
+        self.before = self.listing()
+
+    def listing(self) -> dict[str, tuple[int, int]]:
+        """Name -> size and time of change of every file; what Python caches beside the user's own code is Python's."""
+        entries = [path for path in self.folder.rglob("*") if "__pycache__" not in path.parts and not path.is_dir()]
+        folders = {str(p): (0, 0) for p in self.folder.rglob("*") if p.is_dir() and p.name != "__pycache__"}
+        stats = {str(path): path.lstat() for path in entries}
+        return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()} | folders
+
+    def start(self, arguments: str) -> subprocess.Popen[str]:
+        """`edgekit` with these words, in a session of its own so that a signal reaches nobody else."""
+        words = shlex.split(arguments)
+        if words[0] in {"quantize", "convert"} and "-o" not in words:
+            words += ["-o", "out"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "edgekit", *words],
+            cwd=self.folder,
+            # Torch makes a folder for compiled kernels, and compiles none here.
+            env={**os.environ, "TMPDIR": str(self.temporary), "TORCHINDUCTOR_CACHE_DIR": str(self.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, arguments: str) -> Ran:
+        return finished(self.start(arguments))
+
+    def leftovers(self) -> list[str]:
+        """What is there and was not, has changed, or has gone; and processes that still run."""
+        after = self.listing()
+        changed = [name for name in {*self.before, *after} if self.before.get(name) != after.get(name)]
+        return [*changed, *map(str, self.temporary.iterdir()), *(f"process {pid}" for pid in self.orphans())]
+
+    def orphans(self) -> list[int]:
+        """Processes that a command of this place started; they carry its TMPDIR."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TMPDIR") == str(self.temporary) and process.status() != "zombie":
+                    found.append(process.pid)
+            except (psutil.AccessDenied, psutil.NoSuchProcess):
+                continue
+        return found
+
+
+def finished(process: subprocess.Popen[str]) -> Ran:
+    try:
+        out, err = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return Ran(process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    bad_files.write_all(folder)
+    return folder
+
+
+@pytest.fixture
+def place(files: Path, tmp_path: Path) -> Iterator[Place]:
+    """The folder with the files; nothing may be left there at the end but what a test takes away itself."""
+    yield (here := Place(files, tmp_path))
+    assert here.leftovers() == []
+
+
+@pytest.mark.parametrize(("arguments", "code", "exit", "words"), BAD.values(), ids=[*BAD])
+def test_what_is_bad_is_refused_in_words(place: Place, arguments: str, code: str, exit: int, words: str) -> None:
+    ran = place.run(arguments)
+    assert (heading(ran.err), ran.code) == (code, exit), ran.err
+    assert_error(ran.err)
+    assert words in ran.err
+    assert ran.out == ""
+    assert not (place.folder / bad_files.CANARY).exists(), "code in a file was run"
+
+
+def heading(err: str) -> str:
+    found = re.match(r"error\[(EK\d+)\]: ", err)
+    return found.group(1) if found else ""
+
+
+def assert_error(err: str) -> None:
+    """What, why and fix, in this form; nothing that steers a terminal; and a fix that exists."""
+    more = r"(\n       .+)*\n"
+    assert re.fullmatch(rf"error\[EK\d+\]: .+\n  why: .+{more}  fix: .+{more}", err), err
+    assert "Traceback" not in err
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", err), repr(err)
+    fix = err.partition("\n  fix: ")[2]
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", fix)) <= options() | {"--saved-model", "--output"}, fix
+    assert set(re.findall(r"`edgekit (\w+)", fix)) <= {*commands()}, fix
+
+
+def commands() -> dict[str, typer.core.TyperCommand]:
+    group = typer.main.get_command(app())
+    assert isinstance(group, typer.core.TyperGroup)
+    return dict(group.commands)
+
+
+def options() -> set[str]:
+    return {word for command in commands().values() for option in command.params for word in option.opts} | {"--help"}
+
+
+def test_every_code_in_the_table_has_its_exit() -> None:
+    assert {code: exit for _, code, exit, _ in BAD.values()} == {code: PAGES[code].exit for _, code, *_ in BAD.values()}
