@@ -5,7 +5,8 @@ Values travel down this page and never back; what a stage needs of another it ge
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,17 +16,19 @@ import onnx_ir as ir
 
 from edgekit import staging
 from edgekit.artifact import Format, Precision
-from edgekit.capture import Captured, Source, capture
+from edgekit.capture import Captured, Source, capture, recognized
 from edgekit.device import Device, load_device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.lower import Lowered, Wishes, lower
 from edgekit.profile import Latency, measure
-from edgekit.progress import SILENT, Progress
+from edgekit.progress import SILENT, Progress, Timed
 from edgekit.quantize import quantize as to_int8
 from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.recipe import Recipe
 from edgekit.report import REPORT_NAME, Report, compose, this_machine
+from edgekit.run.crew import crew
+from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
 from edgekit.samples import Samples, choose, disjoint, load_samples, split
 from edgekit.simplify import simplify
@@ -62,6 +65,13 @@ class Data:
         return self.calibration or self.evaluation
 
     @property
+    def for_calibration(self) -> Samples:
+        """Raises EK413 where there are none."""
+        if self.calibration is None:
+            raise _no_samples("calibrate on", "--data nor --calib")
+        return self.calibration
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know about how the samples were read."""
         said: list[str] = []
@@ -86,30 +96,34 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
 
     Raises EdgekitError; an EK5xx comes after the other files were written and reported.
     """
+    progress = Timed(progress)
     device = load_device(recipe.device) if recipe.device else None
     keys: list[FileKey] = [("float32", "onnx"), *(("int8", format) for format in recipe.output.formats)]
-    with _Outputs(recipe, keys) as outputs:
+    with _Outputs(recipe, keys) as outputs, crew() as workers:
+        recognized(_source(recipe, given))
         data = _data(recipe, given, progress)
-        if data.calibration is None:
-            raise _no_samples("calibrate on", "--data nor --calib")
-        captured = _captured(recipe, given, data, progress)
+        captured = _captured(recipe, given, data.for_calibration, progress)
         data = data.named(captured.graph)
-        graph = checked(simplify(captured.graph))
+        with progress.step("simplifying"):
+            graph = checked(simplify(captured.graph))
         whole = device is not None and device.hard_swish == "whole"
         target = graph if whole else checked(decompose_hard_swish(graph))
-        quantized = to_int8(target, data.calibration, recipe.quantize.ranges, progress=progress)
+        quantized = to_int8(target, data.for_calibration, workers, recipe.quantize.ranges, progress=progress)
         graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
         wishes = _wishes(recipe, device, data)
-        lowered, refusal = _lowered(graphs, outputs, wishes)
-        verification = _verified(recipe, captured, graph, lowered, data, progress)
+        with progress.step("lowering"):
+            lowered, refusal = _lowered(graphs, outputs, wishes)
         peers = _float_peers(graph, lowered, outputs, wishes)
-        latencies = _measured(recipe, [*peers, *lowered], data, progress)
+        with _running([*lowered, *peers], recipe) as runners:
+            verification = _verified(recipe, captured, graph, runners[: len(lowered)], data, progress)
+            latencies = _measured(runners, data, progress)
         report = Report(
             **_facts(recipe, captured, graph, data, outputs, lowered, refusal),
             data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
             quantization=compose.quantization_facts(quantized, recipe.quantize.ranges, recipe.quantize.io, target),
             verification=verification,
             latencies=latencies,
+            stages_s=progress.seconds,
         )
         outputs.keep(report)
     if refusal is not None:
@@ -121,18 +135,25 @@ def convert(
     recipe: Recipe, precision: Literal["float32", "float16"], progress: Progress = SILENT, given: Given = NOTHING
 ) -> Report:
     """Write the model as float files, and compare them with the model where there are samples."""
+    progress = Timed(progress)
     keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
     with _Outputs(recipe, keys) as outputs:
+        recognized(_source(recipe, given))
         data = _data(recipe, given, progress)
-        captured = _captured(recipe, given, data, progress)
+        captured = _captured(recipe, given, data.any, progress)
         data = data.named(captured.graph)
-        graph = checked(simplify(captured.graph))
+        with progress.step("simplifying"):
+            graph = checked(simplify(captured.graph))
         lowered, refusal = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
+        with _running(lowered, recipe) as runners:
+            verification = _verified(recipe, captured, graph, runners, data, progress)
+            latencies = _measured(runners, data, progress)
         report = Report(
             **_facts(recipe, captured, graph, data, outputs, lowered, refusal),
             data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
-            verification=_verified(recipe, captured, graph, lowered, data, progress),
-            latencies=_measured(recipe, lowered, data, progress),
+            verification=verification,
+            latencies=latencies,
+            stages_s=progress.seconds,
         )
         outputs.keep(report)
     if refusal is not None:
@@ -144,15 +165,21 @@ def compare(
     first: Path, second: Path, recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
 ) -> Verification:
     """Run two files on the same samples; the first may also be a model in any form that `capture` takes."""
+    if not is_lowered(second):
+        raise _not_lowered(second)
+    artifacts = [opened(path) for path in (first, second) if is_lowered(path)]
+    if len(artifacts) < 2:
+        recognized(_source(recipe, given))
     data = _data(recipe, given, progress)
     if (samples := data.evaluation) is None:
         raise _no_samples("compare on", "--data nor --eval")
-    artifacts = [opened(path) for path in (first, second) if is_lowered(path)]
     reference = None
     if len(artifacts) < 2:
-        reference = _captured(recipe, given, data, progress).reference
+        reference = _captured(recipe, given, data.any, progress).reference
     samples = samples.renamed([spec.name for spec in artifacts[-1].inputs])
-    return verify(reference, artifacts, samples, metric=recipe.verify.metric, progress=progress)
+    with ExitStack() as stack:
+        runners = [stack.enter_context(Runner(artifact)) for artifact in artifacts]
+        return verify(reference, runners, samples, metric=recipe.verify.metric, progress=progress)
 
 
 def _facts(
@@ -222,17 +249,20 @@ def _data(recipe: Recipe, given: Given, progress: Progress) -> Data:
         return Data(calibration=calibration, evaluation=found.get("evaluation"), overlap=overlap)
 
 
-def _captured(recipe: Recipe, given: Given, data: Data, progress: Progress) -> Captured:
-    signature = data.any.signature if data.any is not None else None
-    source = Source(
+def _captured(recipe: Recipe, given: Given, samples: Samples | None, progress: Progress) -> Captured:
+    signature = samples.signature if samples is not None else None
+    with progress.step("capturing the model"):
+        return capture(_source(recipe, given), signature)
+
+
+def _source(recipe: Recipe, given: Given) -> Source:
+    return Source(
         path=recipe.model.path or "",
         factory=recipe.model.factory,
         inputs=recipe.model.inputs,
         trust_pickle=recipe.model.trust_pickle,
         module=given.model,
     )
-    with progress.step("capturing the model"):
-        return capture(source, signature)
 
 
 def _wishes(recipe: Recipe, device: Device | None, data: Data) -> Wishes:
@@ -265,14 +295,21 @@ def _lowered(
     return lowered, refusal
 
 
+@contextmanager
+def _running(lowered: Sequence[Lowered], recipe: Recipe) -> Iterator[list[Runner]]:
+    """Every file in its runtime, each in a process of its own."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Runner(file.artifact, recipe.verify.threads)) for file in lowered]
+
+
 def _verified(
-    recipe: Recipe, captured: Captured, graph: ir.Model, lowered: Sequence[Lowered], data: Data, progress: Progress
+    recipe: Recipe, captured: Captured, graph: ir.Model, runners: Sequence[Runner], data: Data, progress: Progress
 ) -> Verification | None:
-    if data.evaluation is None or not lowered:
+    if data.evaluation is None or not runners:
         return None
     return verify(
         captured.reference,
-        [file.artifact for file in lowered],
+        runners,
         data.evaluation,
         metric=recipe.verify.metric,
         graph=graph,
@@ -281,12 +318,11 @@ def _verified(
     )
 
 
-def _measured(recipe: Recipe, lowered: Sequence[Lowered], data: Data, progress: Progress) -> tuple[Latency, ...]:
+def _measured(runners: Sequence[Runner], data: Data, progress: Progress) -> tuple[Latency, ...]:
     """Latency of each file on this machine."""
-    if data.any is None or not lowered:
+    if data.any is None or not runners:
         return ()
-    sample = next(data.any.take([0]).batches(1)).inputs
-    return measure([file.artifact for file in lowered], sample, threads=recipe.verify.threads, progress=progress)
+    return measure(runners, next(data.any.take([0]).batches(1)).inputs, progress=progress)
 
 
 def _float_peers(graph: ir.Model, lowered: Sequence[Lowered], outputs: _Outputs, wishes: Wishes) -> list[Lowered]:
@@ -298,6 +334,13 @@ def _float_peers(graph: ir.Model, lowered: Sequence[Lowered], outputs: _Outputs,
         lower(graph, format, "float32", outputs.unkept / f"{outputs.stem}.{format}", replace(wishes, io_int8=False))
         for format in sorted(formats - floats)
     ]
+
+
+def _not_lowered(path: Path) -> EdgekitError:
+    fix = "give an .onnx or .tflite file to judge; the first file may be a model of any kind"
+    if not path.exists():
+        return EdgekitError("EK101", f"no file at '{path}'", "the path does not exist", fix)
+    return EdgekitError("EK102", f"cannot judge '{path}'", "it is neither an ONNX nor a TFLite file", fix)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -6,8 +6,9 @@ nothing) is the command line's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import perf_counter
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -39,3 +40,24 @@ def _ignore(n: int) -> None:
 
 
 SILENT: Progress = _Silent()
+
+
+class Timed:
+    """Passes everything on to another Progress and keeps how long each step took.
+
+    seconds: wall-clock time by title, in the order of the steps' ends; a step taken twice adds up.
+    """
+
+    def __init__(self, watched: Progress) -> None:
+        self._watched = watched
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
+        start = perf_counter()
+        with self._watched.step(title, total) as advance:
+            yield advance
+        self.seconds[title] = self.seconds.get(title, 0.0) + perf_counter() - start
+
+    def note(self, text: str) -> None:
+        self._watched.note(text)

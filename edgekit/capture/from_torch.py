@@ -8,6 +8,7 @@ output onnxscript's optimizer cannot fold.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import itertools
@@ -278,14 +279,34 @@ def _free(name: str, taken: set[str]) -> str:
 def reference_of(
     module: nn.Module, spec: pytree.TreeSpec, inputs: Sequence[Input], names: Sequence[str]
 ) -> Callable[[Arrays], Arrays]:
-    """The module itself as a function of arrays: by input name in, by output name out."""
+    """The module itself as a function of arrays: by input name in, by output name out.
+
+    It runs on one thread: files are verified beside it, and OpenMP threads that wait for a taken core burn the others.
+    Images are kept channels last, which halves the time of depthwise convolutions; the numbers stay, to rounding.
+    """
+    prepared: list[nn.Module] = []  # at the first run: exporting and folding read the weights as they came
 
     def run(arrays: Arrays) -> Arrays:
+        torch.set_num_threads(1)  # of the calling thread
+        if not prepared:
+            prepared.append(_channels_last(module))
         fed = [torch.from_numpy(np.ascontiguousarray(arrays[i.name]).astype(i.dtype, copy=False)) for i in inputs]
         args, kwargs = pytree.tree_unflatten(fed, spec)
         with torch.inference_mode():
-            leaves = pytree.tree_leaves(module(*args, **kwargs))
+            leaves = pytree.tree_leaves(prepared[0](*args, **kwargs))
         tensors = [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
         return dict(zip(names, tensors, strict=True))
 
     return run
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    """A copy whose convolutions take images channels last; what cannot be copied stays as it is.
+
+    A copy, since the module may be the user's own.
+    """
+    if isinstance(module, torch.jit.ScriptModule) or not any(p.ndim == 4 for p in module.parameters()):
+        return module
+    copied = copy.deepcopy(module)
+    copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; missing from the stubs
+    return copied

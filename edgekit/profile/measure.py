@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Arrays, Artifact
+from edgekit.artifact import Arrays
 from edgekit.errors import EdgekitError
 from edgekit.progress import SILENT, Progress
 from edgekit.run import timing
 from edgekit.run.runner import Runner
 
 WANTED_RUNS = 20  # the 5th and 95th percentile then have a run beyond them
-FAST_S = 2.0  # all artifacts together, where they are fast
+FAST_S = 1.0  # all artifacts together, where they are fast
 SLOW_S = 60.0  # all artifacts together, however slow: fewer than WANTED_RUNS then, and a doubt
 MOST_RUNS = 500
 FEWEST_RUNS = 3
@@ -54,14 +53,8 @@ class Latency:
     doubts: tuple[str, ...] = ()
 
 
-def measure(
-    artifacts: Sequence[Artifact], sample: Arrays, *, threads: int = 1, progress: Progress = SILENT
-) -> tuple[Latency, ...]:
-    """sample: one sample by the model's input names, batch axis of 1. In the order of the artifacts."""
-    if threads < 1:
-        raise EdgekitError(
-            "EK701", "cannot measure latency", f"{threads} threads were asked for, at least 1 is needed", "--threads 1"
-        )
+def measure(runners: Sequence[Runner], sample: Arrays, *, progress: Progress = SILENT) -> tuple[Latency, ...]:
+    """sample: one sample by the model's input names, batch axis of 1. In the order of the runners."""
     if wrong := [name for name, x in sample.items() if len(x) != 1]:
         raise EdgekitError(
             "EK702",
@@ -69,8 +62,7 @@ def measure(
             f"'{wrong[0]}' holds {len(sample[wrong[0]])} samples, a latency is that of one",
             "give a single sample with a batch axis of 1",
         )
-    with ExitStack() as stack, progress.step("measuring latency", ROUNDS) as advance:
-        runners = [stack.enter_context(Runner(artifact, threads)) for artifact in artifacts]
+    with progress.step("measuring latency", ROUNDS) as advance:
         for runner in runners:
             runner.prepare(sample)
         warmths = [runner.warm_up() for runner in runners]
@@ -81,8 +73,7 @@ def measure(
                 rows.append(runner.time_runs(turn))
             advance(ROUNDS // rounds)
         return tuple(
-            _latency(runner, threads, warmth, rows)
-            for runner, warmth, rows in zip(runners, warmths, timed, strict=True)
+            _latency(runner, warmth, rows) for runner, warmth, rows in zip(runners, warmths, timed, strict=True)
         )
 
 
@@ -101,13 +92,13 @@ def _runs(run_s: float, artifacts: int) -> int:
     return min(MOST_RUNS, max(WANTED_RUNS, int(FAST_S / artifacts / run_s)))
 
 
-def _latency(runner: Runner, threads: int, warmth: timing.Warmth, rows: Sequence[timing.Timed]) -> Latency:
+def _latency(runner: Runner, warmth: timing.Warmth, rows: Sequence[timing.Timed]) -> Latency:
     times = np.concatenate([row.times_s for row in rows])
     p05, median, p95 = np.percentile(times, [5, 50, 95])
     return Latency(
         label=runner.artifact.label,
         runtime=runner.runtime(),
-        threads=threads,
+        threads=runner.threads,
         runs=times.size,
         median_s=float(median),
         p05_s=float(p05),

@@ -9,31 +9,31 @@ insert    write it all into the graph
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import onnx_ir as ir
 
-from edgekit import affine
 from edgekit.graph import cost
 from edgekit.progress import SILENT, Progress
 from edgekit.quantize.agree import agreeing_scales
-from edgekit.quantize.assign import Plan, assign
+from edgekit.quantize.assign import Plan, Scales, assign
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.choose import TRIALS, Choice, scales_of, search
 from edgekit.quantize.correct import correct_biases
 from edgekit.quantize.insert import insert
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.trial import Trials
-from edgekit.quantize.weights import Rule
+from edgekit.quantize.weights import Rule, weight_scales
+from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 
 Ranges = Literal["auto", "minmax", "percentile", "mse", "entropy"]
 Variant = tuple[Rule, bool]
-VARIANTS: tuple[Variant, ...] = (("minmax", True), ("minmax", False), ("mse", True), ("mse", False))
-"""(rule of the weights' scales, biases corrected): the first is where the search of the ranges starts."""
+"""The rule of the weights' scales, and whether biases are corrected."""
 
+RULES: tuple[Rule, ...] = ("minmax", "mse")
 HELD_OUT_AT_MOST = 16
 HELD_OUT_AT_LEAST = 4
 SEARCH_MACS = 2 * 10**12
@@ -50,7 +50,7 @@ class Quantized:
 
     graph: ir.Model
     plan: Plan
-    scales: Mapping[str, affine.QParams]
+    scales: Scales
     methods: Choice
     weight_rule: Rule
     biases_corrected: bool
@@ -62,32 +62,39 @@ class Quantized:
 def quantize(
     graph: ir.Model,
     samples: Samples,
+    workers: Sequence[Worker],
     ranges: Ranges = "auto",
     keep_float: Iterable[str] = (),
     progress: Progress = SILENT,
 ) -> Quantized:
-    """Quantize a simplified float graph on calibration samples, whose inputs are named and typed as the graph's.
+    """Quantize a simplified float graph on calibration samples, whose inputs are named as the graph's.
+
+    workers: who runs the model; the result does not depend on how many they are.
 
     Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
     """
     plan = assign(graph, keep_float)
-    calibration = calibrate(graph, plan, samples, _held_out_count(graph, plan, len(samples)), progress)
-    with Trials(graph, plan, calibration.held_out) as trials:
+    calibration = calibrate(graph, plan, samples, _held_out_count(graph, plan, len(samples)), workers, progress)
+    with Trials(graph, plan, calibration.held_out, workers) as trials:
         choice = _methods(plan, calibration, ranges, trials, graph, progress)
         scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))
-        errors = {
-            variant: trials.of(_written(graph, plan, scales, calibration, variant), scales) for variant in VARIANTS
-        }
-    rule, corrected = min(VARIANTS, key=lambda variant: errors[variant])
+        candidates: dict[Variant, ir.Model] = {}
+        errors: dict[Variant, float] = {}
+        with progress.step("choosing repairs", len(RULES)) as advance:
+            for rule in RULES:
+                for variant, candidate in _written(graph, plan, scales, calibration, rule).items():
+                    candidates[variant], errors[variant] = candidate, trials.of(candidate, scales)
+                advance(1)
+    best = min(errors, key=lambda variant: errors[variant])
     return Quantized(
-        graph=_written(graph, plan, scales, calibration, (rule, corrected)),
+        graph=candidates[best],
         plan=plan,
         scales=scales,
         methods={group.name: choice.get(group.name, "mse") for group in plan.groups if group.fixed is None},
-        weight_rule=rule,
-        biases_corrected=corrected,
+        weight_rule=best[0],
+        biases_corrected=best[1],
         error_before=errors["minmax", False],
-        error_after=errors[rule, corrected],
+        error_after=errors[best],
         calibration_count=len(samples),
     )
 
@@ -99,18 +106,18 @@ def _methods(
     if ranges != "auto":
         return dict.fromkeys((group.name for group in plan.groups), ranges)
     start = scales_of(plan, calibration.fit, {})
-    trials.open(_written(graph, plan, start, calibration, VARIANTS[0]))
-    with progress.step("Searching ranges", len(plan.groups)) as advance:
+    trials.open(_written(graph, plan, start, calibration, "minmax")["minmax", True])
+    with progress.step("searching ranges", len(plan.groups)) as advance:
         return search(plan, calibration.fit, trials.error, advance)
 
 
 def _written(
-    graph: ir.Model, plan: Plan, scales: Mapping[str, affine.QParams], calibration: Calibration, variant: Variant
-) -> ir.Model:
-    rule, corrected = variant
-    if corrected:
-        graph = correct_biases(graph, plan, scales, calibration.means, rule)
-    return insert(graph, plan, scales, rule)
+    graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibration, rule: Rule
+) -> dict[Variant, ir.Model]:
+    """The quantized graph with and without corrected biases."""
+    weights = weight_scales(graph, plan, scales, rule)
+    corrected = correct_biases(graph, plan, weights, calibration.means)
+    return {(rule, True): insert(corrected, plan, scales, weights), (rule, False): insert(graph, plan, scales, weights)}
 
 
 def _held_out_count(graph: ir.Model, plan: Plan, samples: int) -> int:

@@ -19,8 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgekit import affine
-from edgekit.quantize.assign import Plan, data_inputs
-from edgekit.quantize.insert import Scales
+from edgekit.quantize.assign import Plan, Scales, data_inputs
 
 MULTIPLIER_BITS = 20
 FLOAT_ERROR = 0.75 * 2.0**-24  # of ONNX Runtime's float32 sum, as a share of its largest intermediate: seen up to 0.25

@@ -37,6 +37,9 @@ RULES: dict[str, Scale] = {
     **dict.fromkeys(("MaxPool", "ReduceMax", "ReduceMin", "Resize", "DepthToSpace", "SpaceToDepth"), Scale.SHARED),
     **dict.fromkeys(("Sigmoid", "Softmax", "Tanh", "HardSigmoid"), Scale.FIXED),
 }
+Scales = Mapping[str, affine.QParams]
+"""Group name -> the parameters of its values."""
+
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 CLAMPS = frozenset({"Relu", "Clip"})
 CLAMPED = LINEAR | {"Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool"}  # ops whose output a clamp may saturate
@@ -106,7 +109,7 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
             kept[node.name or ""] = reason
             continue
         nodes[node.name or ""] = node
-        int8_values.update(value.name or "" for value in node.outputs)
+        int8_values.update(value.name or "" for value in node.outputs if facts.is_float(value))
     clamps = dict(_clamps(nodes.values()))
     return Plan(frozenset(nodes), _groups(graph, nodes, clamps), clamps, kept)
 
@@ -120,8 +123,8 @@ def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
         return "its input is not float32"
     if rule is Scale.SHARED and not any(value.name in int8_values for value in data_inputs(node)):
         return "only moves float values"
-    if node.op_type in ("Conv", "ConvTranspose", "Gemm") and facts.constant(node.inputs[1]) is None:
-        return "its weights are computed, not constant"
+    if node.op_type in ("Conv", "ConvTranspose", "Gemm") and not all(map(_is_constant, node.inputs[1:])):
+        return "its weights or bias are computed, not constant"
     if node.op_type == "Clip" and any(facts.scalar(v) is None for v in node.inputs[1:] if v is not None):
         return "its bounds are computed, not constant"
     if node.op_type == "PRelu" and facts.constant(node.inputs[1]) is None:
@@ -137,6 +140,22 @@ def data_inputs(node: ir.Node) -> list[ir.Value]:
         case _:
             inputs = list(node.inputs[:1])
     return [value for value in inputs if value is not None and facts.constant(value) is None]
+
+
+def _is_constant(value: ir.Value | None) -> bool:
+    return value is None or facts.constant(value) is not None
+
+
+def _adds_values(node: ir.Node) -> bool:
+    """True for an op that moves values and puts numbers of its own among them."""
+    match node.op_type:
+        case "Concat":
+            return any(facts.constant(value) is not None for value in node.inputs)
+        case "Pad":
+            number = facts.scalar(node.inputs[2]) if len(node.inputs) > 2 else None
+            return number not in (None, 0.0, -np.inf, np.inf)  # infinity saturates: it stands for the largest number
+        case _:
+            return False
 
 
 def _clamps(nodes: Iterable[ir.Node]) -> Iterable[tuple[str, str]]:
@@ -181,21 +200,21 @@ def _groups(graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, 
     union = _Union()
     moved: set[str] = set()
     for node in nodes.values():
-        outputs = [value.name or "" for value in node.outputs]
+        outputs = [value.name or "" for value in node.outputs if facts.is_float(value)]
         inputs = [value.name or "" for value in data_inputs(node)]
         for value in inputs + outputs:
             union.root(value)
         match RULES[node.op_type]:
             case Scale.FIXED:
                 union.fixed[outputs[0]] = FIXED_SCALES[node.op_type]
-            case Scale.SHARED if len(inputs) == 1:
+            case Scale.SHARED if len(inputs) == 1 and not _adds_values(node):
                 moved.update(outputs)
                 for value in outputs:
                     union.join(value, inputs[0])
             case Scale.SHARED:
                 # A dictated scale (a sigmoid's) would crush its neighbours: that input is requantized instead.
                 free = [value for value in inputs if union.root(value) not in union.fixed]
-                if len(free) == len(inputs):
+                if len(free) == len(inputs) and not _adds_values(node):
                     moved.update(outputs)
                 for value in free:
                     union.join(value, outputs[0])

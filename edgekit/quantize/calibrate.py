@@ -10,7 +10,6 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Queue
 
@@ -29,7 +28,6 @@ from edgekit.run.observer import MEAN_UNIT, Observer
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 
-WORKERS = 2
 CHUNK = 8  # samples per message to a worker
 ACTIVATION_BYTES = 256 * 2**20
 """What one forward may hand out: a graph whose activations take more is run in several passes, each for some values."""
@@ -45,7 +43,9 @@ class Calibration:
     held_out: Sequence[Arrays]
 
 
-def calibrate(graph: ir.Model, plan: Plan, samples: Samples, held_out: int, progress: Progress) -> Calibration:
+def calibrate(
+    graph: ir.Model, plan: Plan, samples: Samples, held_out: int, workers: Sequence[Worker], progress: Progress
+) -> Calibration:
     """Stream the samples through the graph; held_out of them are kept back from `fit`, the others are forgotten."""
     apart = frozenset(sorted(samples.ids)[:held_out])
     fit: dict[str, Statistics] = {}
@@ -53,21 +53,18 @@ def calibrate(graph: ir.Model, plan: Plan, samples: Samples, held_out: int, prog
     means: dict[str, NDArray[np.float64]] = {}
     kept: dict[str, Arrays] = {}
     passes = _passes(graph, plan)
-    with progress.step("Calibrating", len(samples) * len(passes)) as advance:
+    with progress.step("calibrating", len(samples) * len(passes)) as advance:
         for values in passes:
             axes = {name: axis for name, axis in channel_axes(graph, plan).items() if name in values}
-            with ExitStack() as stack:
-                model = observe.observable(graph, values)
-                observers = [
-                    stack.enter_context(Worker(Observer, model, values, axes, what="running the float model"))
-                    for _ in range(WORKERS)
-                ]
-                kept = _stream(graph, observers, samples, apart, advance)
-                fit |= _merged(observers)
-                observers[0].call("update", list(kept.values()))
-                advance(len(kept))
-                everything |= _merged(observers)
-                means |= _means(observers)
+            model = observe.observable(graph, values)
+            for worker in workers:
+                worker.become(Observer, model, values, axes, what="running the float model")
+            kept = _stream(graph, workers, samples, apart, advance)
+            fit |= _merged(workers)
+            workers[0].call("update", list(kept.values()))
+            advance(len(kept))
+            everything |= _merged(workers)
+            means |= _means(workers)
     observe.check_not_all_zero(graph, everything, len(samples))
     observe.check_finite(everything)
     ordered = [kept[name] for name in sorted(kept)]
@@ -85,14 +82,14 @@ def one_by_one(graph: ir.Model, samples: Samples) -> Iterator[tuple[str, Arrays]
 
 
 def _stream(
-    graph: ir.Model, observers: Sequence[Worker], samples: Samples, apart: frozenset[str], advance: Advance
+    graph: ir.Model, workers: Sequence[Worker], samples: Samples, apart: frozenset[str], advance: Advance
 ) -> dict[str, Arrays]:
     """Send every sample that is not kept apart to an observer; return those that are, once each."""
     kept: dict[str, Arrays] = {}
     pending: deque[Future[int]] = deque()
     free: Queue[Worker] = Queue()
-    for observer in observers:
-        free.put(observer)
+    for worker in workers:
+        free.put(worker)
 
     def update(chunk: list[Arrays]) -> int:
         observer = free.get()
@@ -102,7 +99,7 @@ def _stream(
             free.put(observer)
         return len(chunk)
 
-    with ThreadPoolExecutor(len(observers)) as pool:
+    with ThreadPoolExecutor(len(workers)) as pool:
         chunk: list[Arrays] = []
         for name, sample in one_by_one(graph, samples):
             if name in apart and name not in kept:
@@ -112,7 +109,7 @@ def _stream(
             if len(chunk) == CHUNK:
                 pending.append(pool.submit(update, chunk))
                 chunk = []
-            if len(pending) > 2 * len(observers):  # so that a fast reader does not pile up samples
+            if len(pending) > 2 * len(workers):  # so that a fast reader does not pile up samples
                 advance(pending.popleft().result())
         pending.append(pool.submit(update, chunk))
         for future in pending:
@@ -137,13 +134,13 @@ def _passes(graph: ir.Model, plan: Plan) -> list[list[str]]:
     return passes
 
 
-def _merged(observers: Sequence[Worker]) -> dict[str, Statistics]:
-    found = [observer.call("statistics") for observer in observers]
+def _merged(workers: Sequence[Worker]) -> dict[str, Statistics]:
+    found = [observer.call("statistics") for observer in workers]
     return {name: Statistics.merged([Statistics(*part[name]) for part in found]) for name in found[0]}
 
 
-def _means(observers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:
-    found = [observer.call("channel_sums") for observer in observers]
+def _means(workers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:
+    found = [observer.call("channel_sums") for observer in workers]
     count = sum(samples for _, samples in found)
     totals: dict[str, NDArray[np.int64]] = {}
     for sums, _ in found:

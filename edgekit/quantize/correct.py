@@ -18,7 +18,7 @@ from edgekit import affine
 from edgekit.graph import edit, facts
 from edgekit.quantize import weights
 from edgekit.quantize.assign import Plan
-from edgekit.quantize.insert import Scales
+from edgekit.quantize.weights import WeightScales
 
 CORRECTED = frozenset({"Conv", "Gemm"})
 
@@ -29,23 +29,21 @@ def channel_axes(graph: ir.Model, plan: Plan) -> dict[str, int]:
 
 
 def correct_biases(
-    graph: ir.Model, plan: Plan, scales: Scales, means: Mapping[str, NDArray[np.float64]], rule: weights.Rule
+    graph: ir.Model, plan: Plan, weight_scales: WeightScales, means: Mapping[str, NDArray[np.float64]]
 ) -> ir.Model:
-    """The float graph with biases that make up for the rounding of its weights under `scales`.
+    """The float graph with biases that make up for the rounding of its weights.
 
     means: value name -> (C,) mean of each channel over the calibration samples.
     """
     graph = graph.clone()
-    groups = plan.group_of
     for node in _corrected_nodes(graph, plan):
         x = node.inputs[0]
         assert x is not None
         weight, axis = facts.constant(node.inputs[1]), weights.output_axis(node)
         bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         assert weight is not None and axis is not None
-        input_scale = float(scales[groups[x.name or ""].name].scale)
-        qparams = weights.weight_qparams(weight, axis, bias, input_scale, rule)
-        error = affine.dequantize(affine.quantize(weight, qparams), qparams).astype(np.float64) - weight
+        qparams = weight_scales[node.name or ""]
+        error = affine.dequantize(weights.quantized(weight, qparams), qparams).astype(np.float64) - weight
         shift = _mean_shift(node, error, means[x.name or ""], axis)
         corrected = edit.float_tensor((0.0 if bias is None else bias) - shift)
         if len(node.inputs) < 3:

@@ -7,8 +7,6 @@ output's range saturates anyway is dropped: the integer type does its work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -16,36 +14,34 @@ from numpy.typing import NDArray
 from edgekit import affine
 from edgekit.graph import edit, facts
 from edgekit.quantize import weights
-from edgekit.quantize.assign import CLAMPS, LINEAR, RULES, Plan, Scale, data_inputs
-
-Scales = Mapping[str, affine.QParams]
-"""Group name -> the parameters of its values."""
+from edgekit.quantize.assign import CLAMPS, RULES, Plan, Scale, Scales, data_inputs
+from edgekit.quantize.weights import WeightScales
 
 CLAMP_TOLERANCE = 1e-6  # relative; a float32 scale times 255 may overshoot a bound by one rounding
 
 
-def insert(graph: ir.Model, plan: Plan, scales: Scales, rule: weights.Rule = "minmax") -> ir.Model:
+def insert(graph: ir.Model, plan: Plan, scales: Scales, weight_scales: WeightScales) -> ir.Model:
     """The quantized graph: the same values under the same names, computed in steps of `scales`."""
     graph = graph.clone()
-    return _Insertion(graph, plan, scales, rule).run()
+    return _Insertion(graph, plan, scales, weight_scales).run()
 
 
 def scale_name(group: str) -> str:
-    return f"{group}_scale"
+    return f"{group}:scale"
 
 
 def zero_point_name(group: str) -> str:
-    return f"{group}_zero_point"
+    return f"{group}:zero_point"
 
 
 class _Insertion:
     """One insertion: the graph being edited, and the constants already written to it."""
 
-    def __init__(self, graph: ir.Model, plan: Plan, scales: Scales, rule: weights.Rule) -> None:
+    def __init__(self, graph: ir.Model, plan: Plan, scales: Scales, weight_scales: WeightScales) -> None:
         self.graph, self.plan = graph, plan
         self.group_of = {value: group.name for value, group in plan.group_of.items()}
         self.scales = scales
-        self.rule = rule
+        self.weight_scales = weight_scales
         self.nodes = list(graph.graph)
         self.parameters: dict[str, tuple[ir.Value, ir.Value]] = {}
 
@@ -58,6 +54,7 @@ class _Insertion:
             self._quantize_value(value)
         edit.drop_unused(self.graph)
         self.graph.graph.sort()
+        edit.rename_clashes(self.graph)
         return self.graph
 
     def qparams(self, value: str) -> affine.QParams:
@@ -92,7 +89,7 @@ class _Insertion:
                 use.node.replace_input_with(use.idx, self._dequantized(source, self._parameters(str(wanted)), use.node))
             else:
                 use.node.replace_input_with(use.idx, self._dequantized(source, parameters, use.node))
-        if value.is_graph_output():
+        if value.is_graph_output() and not value.is_graph_input():
             self._give_away(value, quantized, parameters)
 
     def _shared_group(self, node: ir.Node) -> str | None:
@@ -147,13 +144,14 @@ class _Insertion:
         return self.parameters[group]
 
     def _quantize_constants(self, node: ir.Node) -> None:
-        if node.op_type in LINEAR and facts.constant(node.inputs[1]) is not None:
+        if node.name in self.weight_scales:
             self._quantize_weights(node)
             return
         for position, value in enumerate(node.inputs):
             array = facts.constant(value)
             if value is not None and array is not None and facts.is_float(value) and _is_operand(node, position):
-                qparams = weights.constant_qparams(array)
+                group = self._shared_group(node)
+                qparams = self.scales[group] if group is not None else weights.constant_qparams(array)
                 self._replace_constant(node, position, value, affine.quantize(array, qparams), qparams)
 
     def _quantize_weights(self, node: ir.Node) -> None:
@@ -163,8 +161,8 @@ class _Insertion:
         assert weight is not None and weight_value is not None
         (x,) = data_inputs(node)
         input_scale = float(self.qparams(x.name or "").scale)
-        qparams = weights.weight_qparams(weight, weights.output_axis(node), bias, input_scale, self.rule)
-        self._replace_constant(node, 1, weight_value, affine.quantize(weight, qparams), qparams)
+        qparams = self.weight_scales[node.name or ""]
+        self._replace_constant(node, 1, weight_value, weights.quantized(weight, qparams), qparams)
         if bias is not None and bias_value is not None:
             bias_qparams = weights.bias_qparams(qparams, input_scale, bias.size)
             self._replace_constant(node, 2, bias_value, affine.quantize(bias, bias_qparams), bias_qparams)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -15,30 +14,27 @@ import onnx_ir as ir
 
 from edgekit.artifact import Arrays
 from edgekit.graph import files
-from edgekit.quantize.assign import Plan
-from edgekit.quantize.insert import Scales, scale_name, zero_point_name
+from edgekit.quantize.assign import Plan, Scales
+from edgekit.quantize.insert import scale_name, zero_point_name
 from edgekit.run.trial import Trial
 from edgekit.run.worker import Worker
-
-WORKERS = 2
 
 
 class Trials:
     """The same on several workers, each with a share of the samples; the samples' order fixes the sum's."""
 
-    def __init__(self, graph: ir.Model, plan: Plan, samples: Sequence[Arrays]) -> None:
-        shares = [samples[i::WORKERS] for i in range(min(WORKERS, len(samples)))]
-        model = files.to_bytes(graph)
+    def __init__(self, graph: ir.Model, plan: Plan, samples: Sequence[Arrays], workers: Sequence[Worker]) -> None:
         self._groups = [group.name for group in plan.groups]
-        self._workers = [Worker(Trial, model, share, what="running the quantized model") for share in shares]
-        self._pool = ThreadPoolExecutor(len(shares))
+        self._workers = workers[: len(samples)]
+        model = files.to_bytes(graph)
+        for i, worker in enumerate(self._workers):
+            worker.become(Trial, model, samples[i :: len(self._workers)], what="running the quantized model")
+        self._pool = ThreadPoolExecutor(len(self._workers))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        for worker in self._workers:
-            worker.close() if kind is None else worker.kill()
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
     def open(self, quantized: ir.Model) -> None:

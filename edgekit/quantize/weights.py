@@ -8,6 +8,7 @@ Source: LiteRT 8-bit quantization specification, CONV_2D, DEPTHWISE_CONV_2D, FUL
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -17,11 +18,15 @@ from numpy.typing import NDArray
 
 from edgekit import affine
 from edgekit.graph import facts
+from edgekit.quantize.assign import LINEAR, Plan, Scales, data_inputs
 
 Rule = Literal["minmax", "mse"]
 """minmax: the largest weight decides a channel's scale; mse: the scale with the smallest squared rounding error."""
 
-SHRINKS = np.linspace(1.0, 0.6, 81)  # candidate shares of the scale that the largest weight asks for
+WeightScales = Mapping[str, affine.QParams]
+"""Node name -> the parameters of its constant weights."""
+
+SHRINKS = np.linspace(1.0, 0.6, 41)  # candidate shares of the scale that the largest weight asks for
 
 
 def output_axis(node: ir.Node) -> int | None:
@@ -44,7 +49,7 @@ def weight_qparams(
     axis: int | None,
     bias: NDArray[np.float32] | None,
     input_scale: float,
-    rule: Rule = "minmax",
+    rule: Rule,
 ) -> affine.QParams:
     """Symmetric parameters of the weights, one scale per channel along `axis` (one in all where it is None).
 
@@ -70,10 +75,15 @@ def _best_shrink(weight: NDArray[np.float32], widest: affine.QParams) -> NDArray
     best = np.ones(widest.scale.shape, np.float32)
     for shrink in SHRINKS.astype(np.float32):
         qparams = replace(widest, scale=np.asarray(widest.scale * shrink, np.float32))
-        error = np.square(affine.dequantize(affine.quantize(weight, qparams), qparams) - weight).sum(axis=others)
+        error = np.square(affine.dequantize(quantized(weight, qparams), qparams) - weight).sum(axis=others)
         better = error < best_error
         best_error, best = np.where(better, error, best_error), np.where(better, shrink, best)
     return best
+
+
+def quantized(weight: NDArray[np.float32], qparams: affine.QParams) -> affine.IntArray:
+    """Weights as integers; -128 is never used, also where one scale serves all channels."""
+    return np.maximum(affine.quantize(weight, qparams), -affine.WEIGHT_MAX)
 
 
 def bias_qparams(weight: affine.QParams, input_scale: float, channels: int) -> affine.QParams:
@@ -86,6 +96,23 @@ def constant_qparams(array: NDArray[np.float32]) -> affine.QParams:
     """A constant operand of an addition or product: its exact range, per tensor."""
     low, high = float(array.min()), float(array.max())
     return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
+
+
+def weight_scales(graph: ir.Model, plan: Plan, scales: Scales, rule: Rule) -> WeightScales:
+    """The parameters of the constant weights of every INT8 linear op. scales: of the activations."""
+    groups = plan.group_of
+    found: dict[str, affine.QParams] = {}
+    for node in graph.graph:
+        if node.name not in plan.int8_nodes or node.op_type not in LINEAR:
+            continue
+        weight = facts.constant(node.inputs[1])
+        if weight is None:
+            continue
+        bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        (x,) = data_inputs(node)
+        input_scale = float(scales[groups[x.name or ""].name].scale)
+        found[node.name or ""] = weight_qparams(weight, output_axis(node), bias, input_scale, rule)
+    return found
 
 
 def _weight(node: ir.Node) -> ir.Value:

@@ -26,7 +26,14 @@ class Runner:
     """An artifact that answers. threads: of the runtime; reference_kernels: TFLite's plain kernels, no delegate."""
 
     def __init__(self, artifact: Artifact, threads: int = 1, reference_kernels: bool = False) -> None:
-        self.artifact = artifact
+        if threads < 1:
+            raise EdgekitError(
+                "EK701",
+                f"cannot run '{artifact.path.name}'",
+                f"{threads} threads were asked for",
+                "give --threads 1 or more",
+            )
+        self.artifact, self.threads = artifact, threads
         self._worker = Worker(OpenFile, artifact, threads, reference_kernels, what=f"running '{artifact.path.name}'")
 
     def run(self, inputs: Arrays) -> Arrays:

@@ -60,6 +60,13 @@ class Worker:
         )
         self._send(build)
 
+    def become(self, make: Callable[..., object], *args: object, what: str) -> None:
+        """Build another object in the same process: starting one costs half a second of a core."""
+        with self._lock:
+            self._await_built()
+            self._what, self._ready = what, False
+            self._send(_packed((make, args)))
+
     @property
     def pid(self) -> int:
         return self._child.pid

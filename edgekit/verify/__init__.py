@@ -30,7 +30,7 @@ TORCH = "torch"  # the label of the model itself
 
 def verify(
     reference: Callable[[Arrays], Arrays] | None,
-    artifacts: Sequence[Artifact],
+    opened: Sequence[Runner],
     samples: Samples,
     *,
     metric: str | None = None,
@@ -38,7 +38,7 @@ def verify(
     layers: bool = False,
     progress: Progress = SILENT,
 ) -> Verification:
-    """Compare every artifact with the reference on the same samples.
+    """Compare every opened artifact with the reference on the same samples.
 
     reference: the model itself, batches in and out; None makes the first float32 artifact the reference (the first of
     all where none is float32). graph: the float graph that was quantized; it gives the ledgers and layers the model's
@@ -46,14 +46,14 @@ def verify(
     """
     if not len(samples):
         raise EdgekitError("EK609", "nothing to verify on", "there are 0 evaluation samples", "give some with --eval")
-    files = _labelled(artifacts)
+    runners = _labelled(opened)
+    files = {label: runner.artifact for label, runner in runners.items()}
     chosen = metrics.choose(metric, labels=samples.labels is not None, target_rank=_target_rank(samples))
     pairs = {pair: _steps(files, pair) for pair in combinations(_int8(files), 2)}
     with ExitStack() as stack:
         threads = {label: ThreadPoolExecutor(1) for label in [TORCH, *files]}
         for thread in threads.values():
             stack.callback(thread.shutdown, cancel_futures=True)
-        runners = {label: stack.enter_context(Runner(artifact)) for label, artifact in files.items()}
         asks = _asks(reference, runners, threads)
         with progress.step("verifying", len(samples)) as advance:
             answers, likenesses = compare.ask_all(asks, samples, chosen, pairs, advance)
@@ -76,8 +76,9 @@ def verify(
     )
 
 
-def _labelled(artifacts: Sequence[Artifact]) -> dict[str, Artifact]:
+def _labelled(runners: Sequence[Runner]) -> dict[str, Runner]:
     """By label; where two share one, the file tells them apart."""
+    artifacts = [runner.artifact for runner in runners]
     labels = Counter(artifact.label for artifact in artifacts)
     names = Counter(artifact.path.name for artifact in artifacts)
 
@@ -86,7 +87,7 @@ def _labelled(artifacts: Sequence[Artifact]) -> dict[str, Artifact]:
             return artifact.label
         return f"{artifact.label} ({artifact.path.name if names[artifact.path.name] == 1 else artifact.path})"
 
-    return {label(artifact): artifact for artifact in artifacts}
+    return {label(runner.artifact): runner for runner in runners}
 
 
 def _int8(files: Mapping[str, Artifact]) -> list[str]:

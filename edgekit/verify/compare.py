@@ -72,7 +72,8 @@ def ask_all(
         for label, answer in outputs.items():
             _check(label, answer, exact, reference, done)
             tallies[label].values.append(metrics.per_sample(metric, answer, batch, exact))
-            if (classes := metrics.top1(answer)) is not None:
+            # Targets say that the outputs are values: the largest of them is no class.
+            if batch.targets is None and (classes := metrics.top1(answer)) is not None:
                 tallies[label].classes.append(classes)
             if label != reference:
                 tallies[label].sqnr.append(metrics.sqnr(answer, exact))

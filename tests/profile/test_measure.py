@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgekit.artifact import Artifact
+from edgekit.artifact import Arrays, Artifact
 from edgekit.errors import EdgekitError
 from edgekit.profile import Latency, measure
 from edgekit.profile.measure import FAST_S, MOST_RUNS, ROUNDS, WANTED_RUNS, _plan, _runs, doubts, governor
+from edgekit.run.runner import Runner
 from tests.verify import nets
 
 
@@ -20,9 +22,14 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
     return [nets.onnx_artifact(folder, "float32", None), nets.tflite_artifact(folder)]
 
 
+def measured(artifacts: list[Artifact], sample: Arrays) -> tuple[Latency, ...]:
+    with ExitStack() as stack:
+        return measure([stack.enter_context(Runner(artifact)) for artifact in artifacts], sample)
+
+
 @pytest.fixture(scope="module")
 def latencies(artifacts: list[Artifact]) -> tuple[Latency, ...]:
-    return measure(artifacts, {"x": nets.images(1)})
+    return measured(artifacts, {"x": nets.images(1)})
 
 
 def test_measures_each_file_in_order(latencies: tuple[Latency, ...]) -> None:
@@ -79,13 +86,13 @@ def test_the_plan_spends_a_bounded_time() -> None:
 
 def test_threads_below_one(artifacts: list[Artifact]) -> None:
     with pytest.raises(EdgekitError) as caught:
-        measure(artifacts, {"x": nets.images(1)}, threads=0)
+        Runner(artifacts[0], threads=0)
     assert caught.value.code == "EK701"
 
 
 def test_more_than_one_sample(artifacts: list[Artifact]) -> None:
     with pytest.raises(EdgekitError, match="holds 2 samples") as caught:
-        measure(artifacts, {"x": nets.images(2)})
+        measured(artifacts, {"x": nets.images(2)})
     assert caught.value.code == "EK702"
 
 
@@ -93,4 +100,4 @@ def test_a_file_that_cannot_run_is_named(artifacts: list[Artifact], tmp_path: Pa
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"nothing")
     with pytest.raises(EdgekitError, match=r"bad\.onnx"):
-        measure([artifacts[1], replace(artifacts[0], path=path)], {"x": nets.images(1)})
+        measured([artifacts[1], replace(artifacts[0], path=path)], {"x": nets.images(1)})

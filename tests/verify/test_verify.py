@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def samples(files: dict[str, Artifact]) -> Samples:
 
 
 def verify(reference: Any, artifacts: list[Artifact], samples: Samples, **options: Any) -> Verification:
-    return door(reference, artifacts, samples, **options)
+    with ExitStack() as stack:
+        runners = [stack.enter_context(Runner(artifact)) for artifact in artifacts]
+        return door(reference, runners, samples, **options)
 
 
 @pytest.fixture(scope="module")
