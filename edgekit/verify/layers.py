@@ -1,29 +1,34 @@
 """How far each value inside a quantized file is from the float model's, layer by layer.
 
-Every value that the file quantizes gets a second DequantizeLinear that leads out of the graph; the fused kernels stay
-as they are, since only an integer tensor gains a reader. It is the ONNX file that is opened so: the TFLite file holds
-the same integers, and how far the two are apart is said by their agreement.
+ONNX: every value that the file quantizes gets a second DequantizeLinear that leads out of the graph; the fused kernels
+stay as they are, since only an integer tensor gains a reader. TFLite: the interpreter keeps its inner tensors, also
+inside the XNNPACK delegate. A tensor there may lie in another order of axes than the model's value: it is the order
+that the sizes allow, and where several are allowed the one that agrees best, since a wrong one does not agree at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from itertools import permutations
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgekit.artifact import Arrays, Artifact
 from edgekit.graph import facts, source
 from edgekit.progress import Advance
-from edgekit.run import ort
+from edgekit.run import litert, ort
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 from edgekit.verify import metrics, qdq_file
 from edgekit.verify.result import LayerError
 
 SAMPLES = 16  # a layer's SQNR is an average over thousands of elements already
+Ask = Callable[[Arrays], Arrays]  # a sample in the model's terms -> inner values by the model's names
 TAP = "/layer"  # ends the names of the values that are led out; no exporter ends a name so
 
 
@@ -35,28 +40,22 @@ def layer_errors(
         value.name or "": node for node in facts.real_nodes(graph) for value in node.outputs if facts.is_float(value)
     }
     found: dict[tuple[str, str], list[float]] = {}
+    orders: dict[tuple[str, str], tuple[int, ...]] = {}
     with ExitStack() as stack:
         exact = stack.enter_context(
             Worker(ort.Session, _float_taps(graph, list(nodes)), what="running the float model")
         )
-        tapped = {
-            label: stack.enter_context(
-                Worker(ort.Session, _int8_taps(artifact), what=f"running '{artifact.path.name}'")
-            )
-            for label, artifact in artifacts.items()
-            if artifact.format == "onnx"
-        }
+        asks = {label: _opened(artifact, stack) for label, artifact in artifacts.items()}
         for batch in samples.take(range(min(SAMPLES, len(samples)))).batches(1):
             expected: Arrays = exact.call("run", batch.inputs)
-            for label, worker in tapped.items():
-                artifact = artifacts[label]
-                seen = worker.call(
-                    "run", {spec.name: spec.to_file(batch.inputs[spec.name]) for spec in artifact.inputs}
-                )
-                for name, y in seen.items():
-                    if name.endswith(TAP) and (value := name.removesuffix(TAP)) in nodes:
-                        rows = metrics.sqnr({value: y}, {value: expected[value]})
-                        found.setdefault((label, value), []).append(float(rows[value][0]))
+            for label, ask in asks.items():
+                for value, y in ask(batch.inputs).items():
+                    if value not in nodes or sorted(y.shape) != sorted(expected[value].shape):
+                        continue
+                    if (label, value) not in orders:
+                        orders[label, value] = _order(y, expected[value])
+                    row = _sqnr_db(y.transpose(orders[label, value]), expected[value])
+                    found.setdefault((label, value), []).append(row)
             advance(1)
     errors = [
         LayerError(
@@ -68,6 +67,41 @@ def layer_errors(
         for (label, value), rows in found.items()
     ]
     return tuple(sorted(errors, key=lambda error: error.sqnr_db))
+
+
+def _opened(artifact: Artifact, stack: ExitStack) -> Ask:
+    what = f"running '{artifact.path.name}'"
+
+    def to_file(inputs: Arrays) -> Arrays:
+        return {spec.name: spec.to_file(inputs[spec.name]) for spec in artifact.inputs}
+
+    if artifact.format == "onnx":
+        session = stack.enter_context(Worker(ort.Session, _int8_taps(artifact), what=what))
+
+        def ask_onnx(inputs: Arrays) -> Arrays:
+            seen: Arrays = session.call("run", to_file(inputs))
+            return {name.removesuffix(TAP): y for name, y in seen.items() if name.endswith(TAP)}
+
+        return ask_onnx
+    interpreter = stack.enter_context(Worker(litert.Interpreter, str(artifact.path), 1, False, True, what=what))
+
+    def ask_tflite(inputs: Arrays) -> Arrays:
+        interpreter.call("run", to_file(inputs))
+        values: Arrays = interpreter.call("real_values")
+        return values
+
+    return ask_tflite
+
+
+def _order(y: NDArray[Any], expected: NDArray[Any]) -> tuple[int, ...]:
+    """How y's axes must be permuted to be those of the model's value."""
+    plain = tuple(range(y.ndim))
+    allowed = [order for order in permutations(plain) if y.transpose(order).shape == expected.shape]
+    return max(allowed, key=lambda order: _sqnr_db(y.transpose(order), expected))
+
+
+def _sqnr_db(y: NDArray[Any], expected: NDArray[Any]) -> float:
+    return float(metrics.sqnr({"": y}, {"": expected})[""][0])
 
 
 def _float_taps(graph: ir.Model, values: list[str]) -> bytes:
