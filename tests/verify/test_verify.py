@@ -197,13 +197,13 @@ class TestLayers:
         assert 15 < errors[0].sqnr_db < errors[-1].sqnr_db
 
     def test_both_files_say_the_same(self, verification: Verification) -> None:
-        """The TFLite file lies channels last. 1.5 dB: steps that flip weigh in layers of a handful of elements."""
+        """The TFLite file lies channels last. 3 dB: steps that flip weigh in layers of a few elements."""
         by_label: dict[str, dict[str, float]] = {"INT8 ONNX": {}, "INT8 TFLite": {}}
         for error in verification.layers:
             by_label[error.label][error.node] = error.sqnr_db
         assert by_label["INT8 TFLite"].keys() == by_label["INT8 ONNX"].keys() - {"flat"}  # a reshape of the pool there
         for node, sqnr_db in by_label["INT8 TFLite"].items():
-            assert sqnr_db == pytest.approx(by_label["INT8 ONNX"][node], abs=1.5)
+            assert sqnr_db == pytest.approx(by_label["INT8 ONNX"][node], abs=3)
 
     def test_only_on_request(self, files: dict[str, Artifact], samples: Samples) -> None:
         assert verify(None, [files["uint8"]], samples, graph=nets.float_graph()).layers == ()
