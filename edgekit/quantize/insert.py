@@ -17,7 +17,7 @@ from edgekit.quantize import weights
 from edgekit.quantize.assign import CLAMPS, RULES, Plan, Scale, Scales, data_inputs
 from edgekit.quantize.weights import WeightScales
 
-CLAMP_TOLERANCE = 1e-6  # relative; a float32 scale times 255 may overshoot a bound by one rounding
+CLAMP_TOLERANCE = 0.501  # steps; rounding the zero point may move the ends of the range past a bound by half a step
 
 
 def insert(graph: ir.Model, plan: Plan, scales: Scales, weight_scales: WeightScales) -> ir.Model:
@@ -205,5 +205,5 @@ def _saturates(clamp: ir.Node, qparams: affine.QParams) -> bool:
     if clamp.op_type == "Relu":
         return low >= 0.0
     bounds = [None if value is None else facts.scalar(value) for value in (*clamp.inputs[1:], None, None)[:2]]
-    slack = CLAMP_TOLERANCE * max(abs(low), abs(high))
+    slack = CLAMP_TOLERANCE * float(qparams.scale)
     return (bounds[0] is None or low >= bounds[0] - slack) and (bounds[1] is None or high <= bounds[1] + slack)

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+
+from edgekit.quantize.assign import FIXED_SCALES, assign
+from tests.models import graph, node, weights
+
+PLANE = {"x": (1, 4, 6, 6)}
+W = {"w": weights(4, 4, 1, 1)}
+
+
+def plan(nodes, constants=None, inputs=PLANE, outputs=("y",), keep_float=()):
+    return assign(graph(inputs, nodes, constants, outputs), keep_float)
+
+
+def groups(*args, **kwargs):
+    return {group.values: group.observed for group in plan(*args, **kwargs).groups}
+
+
+def conv(x, y):
+    return node("Conv", [x, "w"], [y])
+
+
+def test_ops_that_compute_choose_their_own_scale():
+    nodes = [conv("x", "a"), node("LeakyRelu", ["a"], ["b"]), node("Add", ["a", "b"])]
+    assert groups(nodes, W) == {(v,): (v,) for v in "xaby"}
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        node("Transpose", ["x"], perm=[0, 2, 3, 1]),
+        node("MaxPool", ["x"], kernel_shape=[2, 2]),
+        node("DepthToSpace", ["x"], blocksize=2),
+        node("Pad", ["x", "p"]),
+        node("Slice", ["x", "one", "two"]),
+    ],
+    ids=lambda move: move.op_type,
+)
+def test_ops_that_move_share_their_inputs_scale(move):
+    constants = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "one": np.array([1]), "two": np.array([2])}
+    used = {name: constants[name] for name in move.input[1:]}
+    assert groups([move], used) == {("x", "y"): ("x",)}
+
+
+def test_both_halves_of_a_split_share():
+    nodes = [node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2), node("Mul", ["a", "b"])]
+    assert groups(nodes) == {("x", "a", "b"): ("x",), ("y",): ("y",)}
+
+
+def test_a_concatenation_shares_with_all():
+    nodes = [conv("x", "a"), node("Relu", ["x"], ["b"]), node("Concat", ["a", "b"], axis=1)]
+    assert groups(nodes, W) == {("x",): ("x",), ("a", "b", "y"): ("a", "b")}
+
+
+@pytest.mark.parametrize("op", ["Sigmoid", "Tanh", "HardSigmoid"])
+def test_gates_have_a_fixed_scale(op):
+    found = plan([node(op, ["x"])]).group_of["y"]
+    assert found.fixed == FIXED_SCALES[op]
+
+
+def test_a_fixed_scale_goes_along_with_what_moves_it():
+    found = plan([node("Sigmoid", ["x"], ["s"]), node("Transpose", ["s"], perm=[0, 2, 3, 1])])
+    assert found.group_of["y"].fixed == FIXED_SCALES["Sigmoid"]
+
+
+def test_a_fixed_scale_does_not_crush_its_neighbours():
+    nodes = [conv("x", "a"), node("Sigmoid", ["x"], ["s"]), node("Concat", ["a", "s"], axis=1)]
+    found = plan(nodes, W)
+    assert found.group_of["s"].fixed == FIXED_SCALES["Sigmoid"]
+    assert found.group_of["y"].values == ("a", "y")
+    assert found.group_of["y"].observed == ("a", "y"), "what the sigmoid adds must count"
+
+
+def test_constants_that_are_moved_along_count():
+    nodes = [conv("x", "a"), node("Concat", ["a", "c"], axis=1)]
+    assert groups(nodes, {**W, "c": weights(1, 4, 6, 6)})["a", "y"] == ("a", "y")
+
+
+@pytest.mark.parametrize(("number", "counts"), [(0.0, False), (9.0, True), (-np.inf, False)])
+def test_the_number_of_a_pad_counts(number, counts):
+    constants = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "c": np.float32(number)}
+    assert groups([node("Pad", ["x", "p", "c"])], constants) == {("x", "y"): ("x", "y") if counts else ("x",)}
+
+
+def test_a_pad_with_a_number_does_not_bind_a_gate():
+    constants = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "c": np.float32(9)}
+    found = plan([node("Sigmoid", ["x"], ["s"]), node("Pad", ["s", "p", "c"])], constants)
+    assert found.group_of["y"].fixed is None
+
+
+@pytest.mark.parametrize("op", ["Conv", "Add", "GlobalAveragePool"])
+@pytest.mark.parametrize("clamp", [node("Relu", ["a"]), node("Clip", ["a", "low"])], ids=lambda c: c.op_type)
+def test_a_clamp_is_the_saturation_of_the_op_before_it(op, clamp):
+    first = {"Conv": conv("x", "a"), "Add": node("Add", ["x", "x"], ["a"])}.get(op, node(op, ["x"], ["a"]))
+    used = {**(W if op == "Conv" else {}), **({"low": np.float32(0)} if clamp.op_type == "Clip" else {})}
+    found = plan([first, clamp], used)
+    assert found.clamps == {"y": "a"}
+    assert found.group_of["y"].values == ("a", "y")
+    assert found.group_of["y"].observed == ("y",), "what the clamp cuts off must not widen the range"
+
+
+def test_a_clamp_is_an_op_where_others_read_its_input():
+    assert plan([conv("x", "a"), node("Relu", ["a"], ["r"]), node("Add", ["a", "r"])], W).clamps == {}
+    assert plan([conv("x", "a"), node("Relu", ["a"])], W, outputs=("y", "a")).clamps == {}
+    assert plan([node("Relu", ["x"])]).clamps == {}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "reason"),
+    [
+        ([node("Erf", ["x"])], {}, "no INT8 form of Erf"),
+        ([node("Conv", ["x", "x"])], {}, "its weights or bias are computed, not constant"),
+        ([node("ReduceMax", ["x"], ["m"], keepdims=0), node("Clip", ["x", "", "m"])], {}, "its bounds are computed"),
+        ([node("PRelu", ["x", "x"])], {}, "its slopes are computed, not constant"),
+        ([node("Erf", ["x"], ["e"]), node("Flatten", ["e"])], {}, "no INT8 form of Flatten"),
+        ([node("Erf", ["x"], ["e"]), node("Transpose", ["e"], perm=[0, 1, 3, 2])], {}, "only moves float values"),
+        ([node("Cast", ["x"], ["i"], to=7), node("Cast", ["i"], ["f"], to=1), node("Relu", ["f"])], {}, "no INT8 form"),
+        ([node("Shape", ["x"], ["s"]), node("Cast", ["s"], to=1)], {}, "no INT8 form of Cast"),
+    ],
+)
+def test_every_float_op_has_its_reason(nodes, constants, reason):
+    inputs = {"x": (1, 4, 4, 4)} if nodes[0].op_type == "Conv" else PLANE
+    found = assign(graph(inputs, nodes, constants))
+    assert any(why.startswith(reason) for why in found.kept_float.values())
+    assert not found.int8_nodes & set(found.kept_float)
+
+
+def test_indices_are_no_values():
+    nodes = [node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2])]
+    assert groups(nodes, outputs=("y", "i")) == {("x", "y"): ("x",)}
+
+
+def test_an_op_that_takes_integers():
+    model = graph(PLANE, [node("Shape", ["x"], ["s"]), node("Relu", ["x"])])
+    assert assign(model).kept_float == {}
+
+
+def test_kept_float_on_request():
+    found = plan([conv("x", "a"), node("Relu", ["a"])], W, keep_float=["node_a"])
+    assert found.kept_float == {"node_a": "kept float on request"}
+    assert found.int8_nodes == {"node_y"}
