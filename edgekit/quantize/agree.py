@@ -22,7 +22,7 @@ from edgekit import affine
 from edgekit.quantize.assign import Plan, Scales, data_inputs
 
 MULTIPLIER_BITS = 20
-FLOAT_ERROR = 0.75 * 2.0**-24  # of ONNX Runtime's float32 sum, as a share of its largest intermediate: seen up to 0.25
+FLOAT_ERROR = 2.0 * 2.0**-24  # of ONNX Runtime's float32 sum, as a share of its largest intermediate: seen up to 1.02
 WIDEST = 0.01  # share by which a scale may grow
 TRIALS = 512
 

@@ -1,0 +1,84 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgekit.quantize.observe import Statistics, bin_middles, observable
+from edgekit.run.observer import BINS, Observer
+from tests.models import feeds, graph, node, weights
+
+MODEL = graph(
+    {"x": (1, 4, 5, 5)},
+    [node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"])],
+    {"w": weights(4, 4, 1, 1)},
+)
+ROWS = [feeds(MODEL, 1, seed) for seed in range(12)]
+VALUES, AXES = ("x", "a", "y"), {"x": 1, "a": 1}
+GRAPH = observable(MODEL, VALUES)
+
+
+def seen(*chunks):
+    observer = Observer(GRAPH, VALUES, AXES)
+    for chunk in chunks:
+        observer.update(chunk)
+    return observer
+
+
+def facts_of(observers):
+    parts = [observer.statistics() for observer in observers]
+    merged = {name: Statistics.merged([Statistics(*part[name]) for part in parts]) for name in VALUES}
+    sums = [observer.channel_sums()[0] for observer in observers]
+    return (
+        {name: (found.low, found.high, found.counts.tobytes()) for name, found in merged.items()},
+        {name: sum(part[name] for part in sums if name in part).tolist() for name in AXES},
+        sum(observer.channel_sums()[1] for observer in observers),
+    )
+
+
+ONE_PASS = facts_of([seen(ROWS)])
+
+
+@settings(max_examples=10)
+@given(st.permutations(range(len(ROWS))), st.lists(st.integers(0, len(ROWS)), max_size=3), st.integers(1, 3))
+def test_order_chunks_and_workers_change_nothing(order, cuts, workers):
+    rows = [ROWS[i] for i in order]
+    ends = [0, *sorted(cuts), len(rows)]
+    chunks = [rows[start:end] for start, end in itertools.pairwise(ends)]
+    assert facts_of([seen(*chunks[i::workers]) for i in range(workers)]) == ONE_PASS
+
+
+def test_the_counts_are_those_of_the_values():
+    low, high, counts = seen(ROWS).statistics()["x"]
+    x = np.concatenate([row["x"].reshape(-1) for row in ROWS])
+    assert (low, high) == (x.min(), x.max())
+    assert counts.sum() == x.size
+    assert np.array_equal(counts, np.bincount(x.view(np.uint32) >> 16, minlength=BINS))
+
+
+def test_channel_means():
+    sums, count = seen(ROWS).channel_sums()
+    x = np.concatenate([row["x"] for row in ROWS])
+    np.testing.assert_allclose(sums["x"] * 2.0**-28 / count, x.mean(axis=(0, 2, 3), dtype=np.float64), atol=1e-8)
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_a_bin_is_narrow_at_every_magnitude(x):
+    x = np.float32(x)
+    middle = bin_middles()[int(x.view(np.uint32)) >> 16]
+    assert abs(middle - float(x)) <= max(abs(float(x)) / 128, 1e-40)
+
+
+def test_points_are_ascending_and_within_the_extremes():
+    found = Statistics(*seen(ROWS).statistics()["a"])
+    values, counts = found.points()
+    assert np.all(np.diff(values) >= 0)
+    assert found.low <= values[0]
+    assert values[-1] <= found.high
+    assert counts.sum() == found.counts.sum()
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_inputs_and_outputs_are_observed_too(name):
+    assert seen(ROWS[:1]).statistics()[name][2].sum() == 100
