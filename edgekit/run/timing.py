@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 OUTLIER_Z = 3.5
 WINDOW = 5  # runs whose median stands for the speed of now
 STEADY = 0.98  # a window within 2 % of the one before is as fast as it gets
-WARM_UP_S = 0.2  # allocators, caches and clocks settle within tens of milliseconds; the rest is margin
+WARM_UP_S = 0.1  # allocators, caches and clocks settle within tens of milliseconds; the rest is margin
 WAKE_UP_S = 0.002  # caches that others have used meanwhile fill again
 WARM_UP_MAX_S = 5.0  # whoever still gets faster then is reported as unsteady
 

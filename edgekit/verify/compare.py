@@ -21,7 +21,7 @@ from edgekit.progress import Advance
 from edgekit.samples import Batch, Samples
 from edgekit.verify import metrics
 
-BATCH_BYTES = 4 << 20  # of inputs: some batches and their copies on the way to the workers stay small
+BATCH_BYTES = 16 << 20  # of inputs: some batches and their copies on the way to the workers stay small
 LARGEST_BATCH = 128
 AHEAD = 2  # batches under way: whoever is fast need not wait for the slowest at each batch
 
