@@ -32,7 +32,7 @@ from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
 from edgekit.samples import Samples, choose, disjoint, load_samples, split
 from edgekit.simplify import simplify
-from edgekit.verify import verify
+from edgekit.verify import suited, verify
 from edgekit.verify.result import Verification
 
 FileKey = tuple[Precision, Format]
@@ -99,10 +99,12 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     progress = Timed(progress)
     device = load_device(recipe.device) if recipe.device else None
     keys: list[FileKey] = [("float32", "onnx"), *(("int8", format) for format in recipe.output.formats)]
-    with _Outputs(recipe, keys) as outputs, crew() as workers:
-        recognized(_source(recipe, given))
-        data = _data(recipe, given, progress)
-        captured = _captured(recipe, given, data.for_calibration, progress)
+    outputs = _Outputs(recipe, keys)
+    recognized(_source(recipe, given))
+    data = _data(recipe, given, progress)
+    samples = data.for_calibration
+    with outputs, crew() as workers:
+        captured = _captured(recipe, given, samples, progress)
         data = data.named(captured.graph)
         with progress.step("simplifying"):
             graph = checked(simplify(captured.graph))
@@ -137,9 +139,10 @@ def convert(
     """Write the model as float files, and compare them with the model where there are samples."""
     progress = Timed(progress)
     keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
-    with _Outputs(recipe, keys) as outputs:
-        recognized(_source(recipe, given))
-        data = _data(recipe, given, progress)
+    outputs = _Outputs(recipe, keys)
+    recognized(_source(recipe, given))
+    data = _data(recipe, given, progress)
+    with outputs:
         captured = _captured(recipe, given, data.any, progress)
         data = data.named(captured.graph)
         with progress.step("simplifying"):
@@ -237,6 +240,8 @@ def _data(recipe: Recipe, given: Given, progress: Progress) -> Data:
     }
     with progress.step("reading samples"):
         found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
+        for judged in (found[k] for k in ("data", "evaluation") if k in found):
+            suited(recipe.verify.metric, judged)
         if "data" in found:
             parts = split(found["data"], wanted.calibration_count, wanted.seed)
             found = dict(zip(("calibration", "evaluation"), parts, strict=True)) | found

@@ -109,6 +109,7 @@ def _models(folder: Path) -> None:
     (folder / "truncated.pt").write_bytes(whole[: len(whole) // 2])
     with zipfile.ZipFile(folder / "bomb.pt2", "w") as program:  # as torch.export writes it, as far as it is read
         program.writestr("net/archive_format", "pt2")
+        program.writestr("net/version", "6\n")
         program.writestr("net/models/model.json", "{}")
         program.writestr("net/data/sample_inputs/model.pt", pickle.dumps(Bomb()))
     header = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
@@ -127,7 +128,6 @@ def _onnx_models(folder: Path) -> None:
     (folder / "photo.pt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
     onnx.save(classifier(opset=6), folder / "old.onnx")
     onnx.save(classifier(op="MyRelu", domain="com.example"), folder / "custom.onnx")
-    onnx.save(classifier(op="Erf"), folder / "no_tflite_form.onnx")
     onnx.save(classifier(name=f"{ESCAPE}net\u202e", op="Erf"), folder / "escapes.onnx")
     onnx.save(good, folder / f"odd{ESCAPE}name.onnx")
     quantized = classifier()
@@ -178,10 +178,10 @@ def _arrays(folder: Path) -> None:
     (folder / "truncated.npz").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.npz").touch()
     (folder / "text.npz").write_text("1,2,3\n")
-    np.savez(folder / "many.npz", **images_and_labels(6000))
+    np.savez(folder / "many.npz", **images_and_labels(12000))
     np.savez(folder / "nothing.npz")
     np.savez(folder / "no_rows.npz", inputs=inputs[:0])
-    np.savez(folder / "one.npz", inputs=inputs[:1])
+    np.savez(folder / "one.npz", inputs=images_and_labels(25)["inputs"][24:])  # none of the 24
     np.savez(folder / "words.npz", inputs=np.array(["cat", "dog"]))
     np.savez(folder / "objects.npz", inputs=np.array([Bomb(), None], dtype=object))
     np.savez(folder / "shape.npz", inputs=images_and_labels(8, (3, 9, 9))["inputs"])

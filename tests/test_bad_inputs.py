@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,8 +183,9 @@ class Ran:
 class Place:
     """A folder that commands run in. Whatever they make besides outputs is a leftover."""
 
-    def __init__(self, folder: Path, temporary: Path) -> None:
-        self.folder, self.temporary = folder, temporary
+    def __init__(self, folder: Path, own: Path) -> None:
+        self.folder, self.temporary, self.stderr = folder, own / "temporary", own / "stderr"
+        self.temporary.mkdir()
         self.before = self.listing()
 
     def listing(self) -> dict[str, tuple[int, int]]:
@@ -192,24 +195,22 @@ class Place:
         stats = {str(path): path.lstat() for path in entries}
         return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()} | folders
 
-    def start(self, arguments: str) -> subprocess.Popen[str]:
+    def start(self, arguments: str, out: int = subprocess.PIPE) -> Running:
         """`edgekit` with these words, in a session of its own so that a signal reaches nobody else."""
         words = shlex.split(arguments)
         if words[0] in {"quantize", "convert"} and "-o" not in words:
             words += ["-o", "out"]
-        return subprocess.Popen(
-            [sys.executable, "-m", "edgekit", *words],
-            cwd=self.folder,
-            # Torch makes a folder for compiled kernels, and compiles none here.
-            env={**os.environ, "TMPDIR": str(self.temporary), "TORCHINDUCTOR_CACHE_DIR": str(self.folder)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        # Torch makes a folder for compiled kernels, and compiles none here.
+        env = {**os.environ, "TMPDIR": str(self.temporary), "TORCHINDUCTOR_CACHE_DIR": str(self.folder)}
+        command = [sys.executable, "-m", "edgekit", *words]
+        with self.stderr.open("wb") as err:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=env, stdout=out, stderr=err, text=True, start_new_session=True
+            )
+        return Running(process, self.stderr)
 
     def run(self, arguments: str) -> Ran:
-        return finished(self.start(arguments))
+        return self.start(arguments).finished()
 
     def leftovers(self) -> list[str]:
         """What is there and was not, has changed, or has gone; and processes that still run."""
@@ -229,13 +230,34 @@ class Place:
         return found
 
 
-def finished(process: subprocess.Popen[str]) -> Ran:
-    try:
-        out, err = process.communicate(timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    return Ran(process.returncode, out, err)
+@dataclass(frozen=True)
+class Running:
+    """A command that has not ended yet. stderr: a file, to be read meanwhile."""
+
+    process: subprocess.Popen[str]
+    stderr: Path
+
+    def finished(self) -> Ran:
+        try:
+            out, _ = self.process.communicate(timeout=LIMIT_S)
+        finally:
+            self.process.kill()
+        return Ran(self.process.returncode, out or "", self.err)
+
+    @property
+    def err(self) -> str:
+        return self.stderr.read_text()
+
+    def reach(self, step: str) -> None:
+        """Wait until --verbose says that this step begins."""
+        start = time.monotonic()
+        while step not in self.err:
+            assert self.process.poll() is None, self.err
+            assert time.monotonic() - start < LIMIT_S, self.err
+            time.sleep(0.01)
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @pytest.fixture(scope="session")
@@ -249,7 +271,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(files: Path, tmp_path: Path) -> Iterator[Place]:
     """The folder with the files; nothing may be left there at the end but what a test takes away itself."""
     yield (here := Place(files, tmp_path))
-    assert here.leftovers() == []
+    left = here.leftovers()
+    shutil.rmtree(files / "out", ignore_errors=True)
+    assert left == []
 
 
 @pytest.mark.parametrize(("arguments", "code", "exit", "words"), BAD.values(), ids=[*BAD])
@@ -290,3 +314,97 @@ def options() -> set[str]:
 
 def test_every_code_in_the_table_has_its_exit() -> None:
     assert {code: exit for _, code, exit, _ in BAD.values()} == {code: PAGES[code].exit for _, code, *_ in BAD.values()}
+
+
+# ---- what goes wrong on the way -------------------------------------------------------------------------------------
+
+LONG = "quantize good.onnx --data many.npz --calib-count 6000 --ranges minmax -v"
+
+
+@pytest.mark.parametrize("step", ["reading samples", "capturing the model", "calibrating", "verifying"])
+def test_ctrl_c_leaves_nothing(place: Place, step: str) -> None:
+    running = place.start(LONG)
+    running.reach(step)
+    running.process.send_signal(signal.SIGINT)
+    ran = running.finished()
+    assert ran.code == INTERRUPTED
+    assert ran.out == ""
+    *steps, last = ran.err.splitlines()
+    assert last == "interrupted: nothing was written"
+    assert_steps(steps)
+
+
+def test_a_polite_kill_leaves_nothing(place: Place) -> None:
+    running = place.start(LONG)
+    running.reach("calibrating")
+    running.process.terminate()
+    ran = running.finished()
+    assert (ran.code, ran.out) == (TERMINATED, "")
+    assert_steps(ran.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "exit"), [(signal.SIGKILL, "EK903", EXHAUSTED), (signal.SIGSEGV, "EK901", ENVIRONMENT)]
+)
+@pytest.mark.parametrize("step", ["calibrating", "verifying"])
+def test_a_dead_worker_is_an_error(place: Place, step: str, how: int, code: str, exit: int) -> None:
+    running = place.start(LONG)
+    running.reach(step)
+    running.workers()[-1].send_signal(how)
+    ran = running.finished()
+    steps, error = ran.err[: (start := ran.err.index("error["))], ran.err[start:]
+    assert (heading(error), ran.code, ran.out) == (code, exit, "")
+    assert_error(error)
+    assert_steps(steps.splitlines())
+
+
+def test_workers_go_with_their_parent(place: Place) -> None:
+    running = place.start(LONG)
+    running.reach("calibrating")
+    assert running.workers()
+    running.process.kill()
+    running.finished()
+    start = time.monotonic()
+    while place.orphans():
+        assert time.monotonic() - start < 10
+        time.sleep(0.05)
+    shutil.rmtree(place.folder / "out")  # nobody was left to take it away
+
+
+def assert_steps(lines: list[str]) -> None:
+    """Only what --verbose says, no traceback and no warning."""
+    assert all(re.fullmatch(r"[a-z][a-zA-Z0-9 ]+( \(\d+\))?", line) for line in lines), lines
+
+
+def test_a_reader_that_leaves_is_no_error(place: Place) -> None:
+    reading, writing = os.pipe()
+    running = place.start("explain", out=writing)
+    os.close(reading)
+    os.close(writing)
+    ran = running.finished()
+    assert (ran.code, ran.err) == (1, "")
+
+
+def test_without_a_tflite_form_the_onnx_files_are_there(place: Place) -> None:
+    """And the op's name, which steers a terminal, is shown as text."""
+    ran = place.run("quantize escapes.onnx --data good.npz")
+    assert (heading(ran.err), ran.code) == ("EK501", UNSUPPORTED)
+    assert_error(ran.err)
+    written = {path.name for path in (place.folder / "out").iterdir()}
+    assert written == {"escapes.onnx", "escapes.int8.onnx", "report.json"}
+    shutil.rmtree(place.folder / "out")
+
+
+def test_names_that_steer_a_terminal_are_text(place: Place) -> None:
+    ran = place.run(f"quantize 'odd{bad_files.ESCAPE}name.onnx' --data escapes.npz -v")
+    assert ran.code == 0, ran.err
+    assert "\x1b" not in ran.out + ran.err
+    assert "\u202e" not in ran.out + ran.err
+    shutil.rmtree(place.folder / "out")
+
+
+@pytest.mark.parametrize("samples", ["--calib one.npz --eval good.npz", "--calib good.npz --eval one.npz"])
+def test_one_sample_is_enough(place: Place, samples: str) -> None:
+    ran = place.run(f"quantize good.onnx {samples} --metric sqnr")
+    assert ran.code == 0, ran.err
+    shutil.rmtree(place.folder / "out")

@@ -99,7 +99,8 @@ def _unsafe_pickle(data: bytes) -> Iterator[str]:
     if not data:
         return
     try:
-        torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with quiet():
+            torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception:
         yield from torch_file.unsafe_globals(data) or ["an unreadable pickle"]
 

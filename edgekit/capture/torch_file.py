@@ -21,6 +21,7 @@ from torch import nn
 
 from edgekit import user_code
 from edgekit.capture.captured import not_finite
+from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
 
 Weights = dict[str, torch.Tensor]
@@ -49,7 +50,8 @@ SHOWN = 6  # names in an error message
 def load_saved(path: Path, trust_pickle: bool) -> tuple[Any, bool]:
     """What torch.save wrote, on the CPU, and whether its pickle had to be trusted for it."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True), False
+        with quiet():
+            return torch.load(path, map_location="cpu", weights_only=True), False
     except Exception as refused:
         unsafe = unsafe_globals(path.read_bytes())
         if not unsafe:

@@ -22,7 +22,7 @@ from edgekit.verify.compare import Answers, Ask, Likeness
 from edgekit.verify.layers import SAMPLES, layer_errors
 from edgekit.verify.result import Agreement, LayerError, Score, Verification
 
-__all__ = ["verify"]
+__all__ = ["suited", "verify"]
 
 Pair = tuple[str, str]
 TORCH = "torch"  # the label of the model itself
@@ -48,7 +48,7 @@ def verify(
         raise EdgekitError("EK609", "nothing to verify on", "there are 0 evaluation samples", "give some with --eval")
     runners = _labelled(opened)
     files = {label: runner.artifact for label, runner in runners.items()}
-    chosen = metrics.choose(metric, labels=samples.labels is not None, target_rank=_target_rank(samples))
+    chosen = suited(metric, samples)
     pairs = {pair: _steps(files, pair) for pair in combinations(_int8(files), 2)}
     with ExitStack() as stack:
         threads = {label: ThreadPoolExecutor(1) for label in [TORCH, *files]}
@@ -74,6 +74,11 @@ def verify(
         ledgers=ledgers,
         layers=errors,
     )
+
+
+def suited(metric: str | None, samples: Samples) -> metrics.Metric:
+    """The metric of that name, or the one that the samples choose. Raises where they have not what it needs."""
+    return metrics.choose(metric, labels=samples.labels is not None, target_rank=_target_rank(samples))
 
 
 def _labelled(runners: Sequence[Runner]) -> dict[str, Runner]:
