@@ -50,6 +50,8 @@ def opened(path: Path) -> Artifact:
 
 def _onnx(path: Path) -> Artifact:
     model = onnx.load(path, load_external_data=False)
+    if not model.graph.output:  # what protobuf reads out of nothing
+        raise ValueError("it holds no graph")
     metadata = _metadata({prop.key: prop.value for prop in model.metadata_props}.get(METADATA_KEY))
     initializers = {tensor.name for tensor in model.graph.initializer}
     qparams = {
@@ -62,10 +64,11 @@ def _onnx(path: Path) -> Artifact:
         for ends in (model.graph.input, model.graph.output)
     ]
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    halved = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)
     return Artifact(
         path=path,
         format="onnx",
-        precision="int8" if quantized else "float32",
+        precision="int8" if quantized else "float16" if halved else "float32",
         inputs=specs[0],
         outputs=specs[1],
     )
@@ -89,10 +92,11 @@ def _tflite(path: Path) -> Artifact:
         for ends in (graph.inputs, graph.outputs)
     ]
     quantized = any(tensor.type == schema.TensorType.INT8 for tensor in graph.tensors)
+    halved = any(tensor.type == schema.TensorType.FLOAT16 for tensor in graph.tensors)
     return Artifact(
         path=path,
         format="tflite",
-        precision="int8" if quantized else "float32",
+        precision="int8" if quantized else "float16" if halved else "float32",
         inputs=specs[0],
         outputs=specs[1],
     )

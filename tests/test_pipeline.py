@@ -1,0 +1,172 @@
+"""The whole street on one tiny ONNX model, from files to files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit import pipeline
+from edgekit.errors import EdgekitError
+from edgekit.graph import files
+from edgekit.recipe import load_recipe
+from edgekit.run.signature import opened
+from tests.models import graph, node, run, weights
+
+COUNT = 48
+
+
+@dataclass(frozen=True)
+class Place:
+    folder: Path
+    model: Path
+    samples: Path
+
+    def recipe(self, out, data=None, output=None, **sections):
+        return load_recipe(
+            None,
+            {
+                "model": {"path": str(self.model)},
+                "data": data or {"data": str(self.samples)},
+                "output": {"directory": self.folder / out, **(output or {})},
+                **sections,
+            },
+        )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Place:
+    """A classifier of 5 classes and samples with the labels that it gives."""
+    folder = tmp_path_factory.mktemp("street")
+    nodes = [
+        node("Conv", ["image", "w", "b"], ["a"], auto_pad="SAME_UPPER"),
+        node("Relu", ["a"], ["r"]),
+        node("Add", ["r", "image"], ["s"]),
+        node("GlobalAveragePool", ["s"], ["p"]),
+        node("Flatten", ["p"], ["f"]),
+        node("Gemm", ["f", "v", "u"], ["scores"]),
+    ]
+    constants = {"w": weights(4, 4, 3, 3), "b": weights(4), "v": weights(4, 5, scale=2), "u": weights(1, 5)}
+    model = graph({"image": (1, 4, 6, 6)}, nodes, constants, ("scores",))
+    (folder / "tiny.onnx").write_bytes(files.to_bytes(model))
+    rng = np.random.default_rng(0)
+    images = rng.normal(rng.normal(0, 1, (COUNT, 4, 1, 1)), 1, (COUNT, 4, 6, 6)).astype(np.float32)
+    labels = run(model, {"image": images})["scores"].argmax(axis=1)
+    np.savez(folder / "samples.npz", inputs=images, labels=labels)
+    order = rng.permutation(COUNT)
+    np.savez(folder / "shuffled.npz", inputs=images[order], labels=labels[order])
+    return Place(folder, folder / "tiny.onnx", folder / "samples.npz")
+
+
+@pytest.fixture(scope="module")
+def report(place):
+    return pipeline.quantize(place.recipe("out"))
+
+
+def test_the_files_and_the_report(place, report):
+    names = sorted(path.name for path in (place.folder / "out").iterdir())
+    assert names == ["report.json", "tiny.int8.onnx", "tiny.int8.tflite", "tiny.onnx"]
+    said = json.loads((place.folder / "out" / "report.json").read_text())
+    assert said["schema_version"] == 1
+    assert [file["label"] for file in said["files"]] == ["float32 ONNX", "INT8 ONNX", "INT8 TFLite"]
+    for file in report.files:
+        artifact = opened(Path(file.path))
+        assert (artifact.sha256, artifact.size_bytes) == (file.sha256, file.size_bytes)
+        assert [spec.name for spec in artifact.inputs] == ["image"]
+
+
+def test_what_the_report_says_is_so(report):
+    assert report.model.macs == 4 * 36 * 4 * 9 + 20
+    assert report.model.parameters == 4 * 4 * 9 + 4 + 20 + 5
+    assert (report.data.calibration_count, report.data.evaluation_count) == (COUNT // 2, COUNT // 2)
+    assert report.data.split
+    assert report.quantization.kept_float == ()
+    assert report.verification.metric == "top1"
+    assert report.verification.reference.value == 1.0
+    assert [score.label for score in report.verification.scores] == ["INT8 ONNX", "INT8 TFLite"]
+    assert all(ledger.int8_macs_share == 1.0 for ledger in report.verification.ledgers if "INT8" in ledger.label)
+    assert {latency.label for latency in report.latencies} >= {"INT8 ONNX", "INT8 TFLite"}
+
+
+def test_the_order_of_the_samples_changes_no_byte(place, report):
+    again = pipeline.quantize(
+        place.recipe("shuffled", {"data": str(place.folder / "shuffled.npz")}, verify={"threads": 2})
+    )
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in report.files]
+
+
+@pytest.mark.usefixtures("report")
+def test_existing_outputs_are_refused_before_any_work(place):
+    with pytest.raises(EdgekitError) as refused:
+        pipeline.quantize(place.recipe("out", {"data": "missing.npz"}))
+    assert refused.value.code == "EK195"
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile"])
+def test_ranges_and_integers_as_asked(place, ranges):
+    data = {"calibration": str(place.samples)}
+    found = pipeline.quantize(
+        place.recipe(f"as-asked-{ranges}", data, {"layout": "nhwc"}, quantize={"ranges": ranges, "io": "int8"})
+    )
+    assert found.verification is None
+    assert set(found.quantization.chosen) == {ranges}
+    float_file, *int8 = (opened(Path(file.path)) for file in found.files)
+    assert float_file.inputs[0].dtype == "float32"
+    assert {artifact.inputs[0].qparams is not None for artifact in int8} == {True}
+    assert {artifact.inputs[0].axes for artifact in int8} == {(0, 2, 3, 1)}
+
+
+def test_no_samples_to_calibrate_on(place):
+    with pytest.raises(EdgekitError, match="neither --data nor --calib") as refused:
+        pipeline.quantize(place.recipe("none", {"evaluation": str(place.samples)}))
+    assert refused.value.code == "EK413"
+    assert not (place.folder / "none").exists()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_convert(place, precision):
+    found = pipeline.convert(place.recipe(precision, {"evaluation": str(place.samples)}), precision)
+    assert [file.label for file in found.files] == [f"{precision} ONNX", f"{precision} TFLite"]
+    assert all(score.drop in (None, 0.0) for score in found.verification.scores)
+
+
+def test_convert_without_samples(place):
+    recipe = load_recipe(None, {"model": {"path": str(place.model)}, "output": {"directory": place.folder / "bare"}})
+    assert pipeline.convert(recipe, "float32").verification is None
+
+
+@pytest.mark.usefixtures("report")
+def test_compare(place):
+    first, second = (place.folder / "out" / name for name in ("tiny.int8.onnx", "tiny.int8.tflite"))
+    found = pipeline.compare(first, second, place.recipe("unused", {"evaluation": str(place.samples)}))
+    assert found.reference.label == "INT8 ONNX"
+    assert [score.label for score in found.scores] == ["INT8 TFLite"]
+
+
+@pytest.mark.usefixtures("report")
+def test_no_samples_to_compare_on(place):
+    path = place.folder / "out" / "tiny.onnx"
+    recipe = load_recipe(None, {"model": {"path": str(place.model)}})
+    with pytest.raises(EdgekitError, match="neither --data nor --eval") as refused:
+        pipeline.compare(path, path, recipe)
+    assert refused.value.code == "EK413"
+
+
+def test_an_op_without_a_tflite_form_still_gives_onnx(place):
+    """The refusal comes when the other files are there."""
+    nodes = [node("Einsum", ["x", "x"], ["e"], equation="nc,nc->nc"), node("Relu", ["e"])]
+    path = place.folder / "odd.onnx"
+    path.write_bytes(files.to_bytes(graph({"x": (1, 8)}, nodes)))
+    samples = np.random.default_rng(0).normal(0, 1, (16, 8)).astype(np.float32)
+    recipe = load_recipe(None, {"model": {"path": str(path)}, "output": {"directory": place.folder / "odd"}})
+    with pytest.raises(EdgekitError) as refused:
+        pipeline.quantize(recipe, given=pipeline.Given(data=samples))
+    assert refused.value.code.startswith("EK5")
+    assert sorted(made.name for made in (place.folder / "odd").iterdir()) == [
+        "odd.int8.onnx",
+        "odd.onnx",
+        "report.json",
+    ]
+    said = json.loads((place.folder / "odd" / "report.json").read_text())
+    assert any("not written" in note for note in said["notes"])
