@@ -1,0 +1,118 @@
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.progress import SILENT
+from edgekit.quantize import quantize
+from edgekit.quantize.assign import assign
+from edgekit.quantize.calibrate import calibrate
+from edgekit.quantize.observe import Statistics
+from edgekit.quantize.trial import Trials
+from edgekit.samples import load_samples
+from tests.models import graph, node, ops, weights
+
+COUNT = 20
+MODEL = graph(
+    {"x": (1, 4, 6, 6)},
+    [node("Conv", ["x", "w", "b"], ["a"], pads=[1] * 4), node("Relu", ["a"], ["r"]), node("Add", ["r", "x"])],
+    {"w": weights(4, 4, 3, 3), "b": weights(4)},
+)
+PLAN = assign(MODEL)
+X = np.random.default_rng(0).normal(0, 1, (COUNT, 4, 6, 6)).astype(np.float32)
+
+
+class Here:
+    """A worker without a process."""
+
+    def become(self, make, *args, what):
+        self.made, self.what = make(*args), what
+
+    def call(self, method, *args):
+        return getattr(self.made, method)(*args)
+
+
+def calibrated(x=X, held_out=5, workers=2, model=MODEL):
+    samples = load_samples({"x": x})
+    return calibrate(model, assign(model), samples, held_out, [Here() for _ in range(workers)], SILENT)
+
+
+def as_bytes(statistics: dict[str, Statistics]):
+    return {name: (found.low, found.high, found.counts.tobytes()) for name, found in statistics.items()}
+
+
+def test_held_out_samples_count_in_all_and_not_in_fit():
+    found = calibrated()
+    assert len(found.held_out) == 5
+    assert found.all["x"].counts.sum() == X.size
+    assert found.fit["x"].counts.sum() == X.size * 15 // COUNT
+    np.testing.assert_allclose(found.means["x"], X.mean(axis=(0, 2, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_order_and_workers_change_nothing(workers):
+    one, other = calibrated(), calibrated(X[::-1].copy(), workers=workers)
+    assert as_bytes(one.fit) == as_bytes(other.fit)
+    assert as_bytes(one.all) == as_bytes(other.all)
+    assert all(np.array_equal(a["x"], b["x"]) for a, b in zip(one.held_out, other.held_out, strict=True))
+    assert {name: mean.tolist() for name, mean in one.means.items()} == {
+        name: mean.tolist() for name, mean in other.means.items()
+    }
+
+
+def test_memory_for_one_value_at_a_time(monkeypatch):
+    whole = calibrated()
+    room = sys.modules["edgekit.quantize.calibrate"]  # as an attribute of its package, the name is the function
+    monkeypatch.setattr(room, "ACTIVATION_BYTES", 1)
+    assert as_bytes(calibrated().all) == as_bytes(whole.all)
+
+
+def test_one_sample_is_fitted_and_held_out():
+    found = calibrated(X[:1], held_out=1)
+    assert as_bytes(found.fit) == as_bytes(found.all)
+
+
+def test_a_model_that_overflows_is_refused():
+    nodes = [node("Exp", ["x"], ["e"]), node("Exp", ["e"], ["f"]), node("Add", ["f", "x"])]
+    with pytest.raises(EdgekitError, match="NaN or infinite") as refused:
+        calibrated(X + 4, model=graph({"x": (1, 4, 6, 6)}, nodes))
+    assert refused.value.code == "EK411"
+
+
+def test_nothing_but_zeros_is_refused():
+    with pytest.raises(EdgekitError) as refused:
+        calibrated(np.zeros_like(X))
+    assert refused.value.code == "EK412"
+
+
+def quantized(ranges="auto", keep_float=()):
+    return quantize(MODEL, load_samples({"x": X}), [Here(), Here()], ranges, keep_float)
+
+
+def test_the_door_keeps_what_helps():
+    found = quantized()
+    assert ops(found.graph).count("QuantizeLinear") == 3
+    assert 0 < found.error_after <= found.error_before < 0.05
+    assert set(found.methods) == {group.name for group in found.plan.groups}
+    assert found.calibration_count == COUNT
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse", "entropy"])
+def test_the_users_rule_is_used(ranges):
+    assert set(quantized(ranges).methods.values()) == {ranges}
+
+
+def test_keep_float_reaches_the_plan():
+    assert quantized("minmax", ["node_y"]).plan.kept_float == {"node_y": "kept float on request"}
+
+
+def test_a_trial_measures_under_the_given_scales():
+    found = quantized("minmax")
+    with Trials(MODEL, PLAN, [{"x": X[i : i + 1]} for i in range(3)], [Here(), Here()]) as trials:
+        error = trials.of(found.graph, found.scales)
+        assert error == trials.error(found.scales)
+        coarse = replace(found.scales["x"], scale=np.asarray(found.scales["x"].scale * np.float32(8)))
+        assert trials.error({**found.scales, "x": coarse}) > 4 * error
+    assert 0 < error < 0.05

@@ -1,0 +1,56 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+from edgekit import recipe
+from edgekit.artifact import Artifact, TensorSpec
+from edgekit.capture import Captured
+from edgekit.graph import source
+from edgekit.preprocess import Preprocess
+from edgekit.quantize.assign import assign
+from edgekit.report import compose
+from edgekit.samples import load_samples
+from tests.models import graph, node, weights
+
+MODEL = graph({"x": (1, 4, 5, 5)}, [node("Conv", ["x", "w"], ["a"]), node("Erf", ["a"])], {"w": weights(6, 4, 1, 1)})
+CAPTURED = Captured(graph=MODEL, reference=None, kind="ONNX", sha256="0", notes=())
+
+
+def test_model_facts_are_of_the_simplified_graph():
+    found = compose.model_facts("net", recipe.Model(path="net.onnx"), CAPTURED, MODEL)
+    assert (found.path, found.kind, found.parameters, found.macs) == ("net.onnx", "ONNX", 24, 24 * 25)
+    assert [(value.name, value.dtype, value.shape) for value in found.inputs] == [("x", "float32", (None, 4, 5, 5))]
+
+
+def test_data_facts_know_a_split():
+    x = weights(8, 4)
+    samples, other = load_samples({"x": x}), load_samples({"x": x + 1})
+    found = compose.data_facts(samples.take([0, 1]), samples.take([2, 3, 4]), 0, Preprocess())
+    assert (found.calibration_count, found.evaluation_count, found.split) == (2, 3, True)
+    assert not compose.data_facts(None, other, 0, Preprocess()).split
+    nothing = compose.data_facts(None, None, 0, Preprocess())
+    assert (nothing.calibration, nothing.evaluation, nothing.class_names) == (None, None, None)
+
+
+def test_file_facts_name_the_place_where_it_will_be(tmp_path):
+    path = tmp_path / "net.tflite"
+    path.write_bytes(b"abc")
+    spec = TensorSpec(name="x", dtype="int8", shape=(1, 4))
+    artifact = Artifact(path=path, format="tflite", precision="int8", inputs=(spec,), outputs=(spec,))
+    found = compose.file_facts(artifact, Path("out"), 2)
+    assert (found.path, found.label, found.size_bytes, found.transposes) == ("out/net.tflite", "INT8 TFLite", 3, 2)
+
+
+def test_quantization_facts_give_each_float_op_its_reason_and_line():
+    model = MODEL.clone()
+    model.graph[1].metadata_props[source.STACK_TRACE] = 'File "/home/me/model.py", line 7, in forward'
+    done = SimpleNamespace(
+        methods={"x": "mse", "a": "minmax", "y": "mse"}, plan=assign(model), biases_corrected=True, weight_rule="mse"
+    )
+    found = compose.quantization_facts(done, "auto", "int8", model)
+    assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
+        ("node_y", "Erf", "no INT8 form of Erf", "model.py:7")
+    ]
+    assert found.chosen == {"mse": 2, "minmax": 1}
+    assert found.repairs == ("bias correction", "weight scales of least squared error")
+    plain = SimpleNamespace(methods={}, plan=assign(model), biases_corrected=False, weight_rule="minmax")
+    assert compose.quantization_facts(plain, "minmax", "float32", model).repairs == ()
