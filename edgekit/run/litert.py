@@ -104,7 +104,7 @@ class Interpreter:
         """
         dequantized = {name for kernel in self.ops() if kernel.op == "DEQUANTIZE" for name in kernel.outputs}
         found = {}
-        for tensor in self._interpreter.get_tensor_details():
+        for tensor in self._tensors().values():
             (scale, zero_point), values = tensor["quantization"], self._interpreter.get_tensor(tensor["index"])
             if tensor["name"] in dequantized:
                 found[tensor["name"]] = values
@@ -115,7 +115,7 @@ class Interpreter:
     def ops(self) -> tuple[Kernel, ...]:
         """What is executed, in order, and which of it the XNNPACK delegate took."""
         details = self._interpreter._get_ops_details()
-        tensors = {tensor["index"]: tensor for tensor in self._interpreter.get_tensor_details()}
+        tensors = self._tensors()
         own = [op for op in details if op["op_name"] != DELEGATE]
         delegated = _delegated(own, [op for op in details if op["op_name"] == DELEGATE])
 
@@ -136,6 +136,12 @@ class Interpreter:
             )
             for op in own
         )
+
+    def _tensors(self) -> dict[int, dict[str, Any]]:
+        """Details by index; inputs and outputs under their names in the signature."""
+        known = {index: name for names in (self._inputs, self._outputs) for name, index in names.items()}
+        details = self._interpreter.get_tensor_details()
+        return {tensor["index"]: tensor | {"name": known.get(tensor["index"], tensor["name"])} for tensor in details}
 
     def _signature(self) -> tuple[dict[str, int], dict[str, int]]:
         """Tensor index by name; a file without a signature goes by its tensors' names."""

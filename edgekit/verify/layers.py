@@ -41,13 +41,14 @@ def layer_errors(
     }
     found: dict[tuple[str, str], list[float]] = {}
     orders: dict[tuple[str, str], tuple[int, ...]] = {}
+    fed = {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
     with ExitStack() as stack:
         exact = stack.enter_context(
             Worker(ort.Session, _float_taps(graph, list(nodes)), what="running the float model")
         )
         asks = {label: _opened(artifact, stack) for label, artifact in artifacts.items()}
         for batch in samples.take(range(min(SAMPLES, len(samples)))).batches(1):
-            expected: Arrays = exact.call("run", batch.inputs)
+            expected: Arrays = exact.call("run", {name: x.astype(fed[name]) for name, x in batch.inputs.items()})
             for label, ask in asks.items():
                 for value, y in ask(batch.inputs).items():
                     if value not in nodes or sorted(y.shape) != sorted(expected[value].shape):
