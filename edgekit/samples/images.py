@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,9 @@ class Images:
         return [self._digest(self.folder / self.listing.files[i]) for i in indices]
 
     def _digest(self, path: Path) -> str:
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, _hash).hexdigest()
-        except OSError as broken:
-            raise unreadable(path, broken) from broken
+        """A glance at the header too: that a file is no image is better known before the work than in its middle."""
+        with _opened(path), path.open("rb") as file:
+            return hashlib.file_digest(file, _hash).hexdigest()
 
 
 def _hash() -> Any:
@@ -86,17 +85,24 @@ def _hash() -> Any:
 
 def decoded(path: Path, preprocess: Preprocess) -> NDArray[np.uint8]:
     """(H, W, 3) or, where grey is kept, (H, W, 1) uint8: upright, resized, cropped."""
+    with _opened(path) as opened:
+        image = _in_colours(ImageOps.exif_transpose(opened), preprocess, path)
+    image = resized_and_cropped(image, preprocess, str(path))
+    pixels = np.asarray(image, np.uint8)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image, not yet decoded; whatever is wrong with it comes as an EdgekitError."""
     try:
         with Image.open(path, formats=FORMATS) as opened:
             _check_size(opened, path)
-            image = _in_colours(ImageOps.exif_transpose(opened), preprocess, path)
+            yield opened
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         raise _too_large(path, str(bomb)) from bomb
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, UserWarning) as broken:
         raise unreadable(path, broken) from broken
-    image = resized_and_cropped(image, preprocess, str(path))
-    pixels = np.asarray(image, np.uint8)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def _check_size(image: Image.Image, path: Path) -> None:
