@@ -21,6 +21,7 @@ from edgekit.graph import edit, facts, files
 UINT8 = np.dtype(np.uint8)
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 IR_VERSION = 10  # what opset 20 to 22 came with; a newer one would shut out runtimes that could run the file
+NEWER_IR_VERSIONS = {23: 11, 24: 12}  # by opset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ def to_onnx(
     if nhwc:
         _channels_last(graph)
     edit.drop_unused(graph)
-    graph.ir_version = IR_VERSION
+    graph.ir_version = NEWER_IR_VERSIONS.get(graph.opset_imports[""], IR_VERSION)
     graph.producer_name = "edgekit"
     io = {
         name: {"scale": float(q.scale), "zero_point": q.zero_point, "dtype": q.dtype.name}

@@ -136,3 +136,10 @@ def test_a_constant_on_either_side_of_a_product(one):
     for row in step.rows[:2]:
         signed, unsigned = (run(lowered(model, kind).data, row, fuse=False)["y"] for kind in (INT8, UINT8))
         assert np.array_equal(signed, unsigned)
+
+
+def test_a_newer_opset_gets_its_ir_version():
+    model = graph({"x": (1, 4)}, [node("Relu", ["x"])]).clone()
+    assert onnx.load_from_string(lowered(model).data).ir_version == 10
+    model.opset_imports[""] = 24
+    assert onnx.load_from_string(lowered(model).data).ir_version == 12

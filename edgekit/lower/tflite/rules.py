@@ -60,7 +60,8 @@ def _obedient(node: Node) -> list[Node]:
     if node.op in SHARED_SCALE:
         wanted = node.output.qparams
         assert wanted is not None
-        before = [_requantized(v, wanted) for v in node.inputs if v is not None and v.qparams != wanted]
+        operands = node.inputs[:1] if node.op == "Clip" else node.inputs  # a Clip's bounds are real numbers
+        before = [_requantized(v, wanted) for v in operands if v is not None and v.qparams != wanted]
         moved = {n.input(0): n.output for n in before}
         inputs = tuple(moved.get(v, v) if v is not None else None for v in node.inputs)
         computed = [n for n in before if n.output.data is None]
