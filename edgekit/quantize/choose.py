@@ -20,7 +20,7 @@ Choice = Mapping[str, Method]
 FIRST: Method = "mse"
 TRIALS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
 GAIN = 0.005  # a rule must lower the error by this share to replace another: less is noise of few samples
-SAME = 0.01  # ranges whose scales differ by less than this share are one trial
+SAME = 0.02  # ranges whose scales differ by less than this share are one trial
 
 
 def scales_of(plan: Plan, statistics: Mapping[str, Statistics], choice: Choice) -> dict[str, affine.QParams]:
