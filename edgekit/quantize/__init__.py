@@ -34,7 +34,7 @@ Variant = tuple[Rule, bool]
 """The rule of the weights' scales, and whether biases are corrected."""
 
 RULES: tuple[Rule, ...] = ("minmax", "mse")
-HELD_OUT_AT_MOST = 16
+HELD_OUT_AT_MOST = 12
 HELD_OUT_AT_LEAST = 4
 SEARCH_MACS = 3 * 10**11
 """What the search of the ranges may compute: larger models are searched on fewer samples, down to the least."""
