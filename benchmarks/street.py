@@ -55,13 +55,13 @@ def show(name: str, report: dict[str, Any]) -> None:
         if not label.startswith("INT8"):
             continue
         unit = 1 / float_value if relative else scale
-        interval = score["drop_interval"]
+        low, high = score["drop_interval"]["low"] * unit, score["drop_interval"]["high"] * unit
+        speed = medians[label.replace("INT8", "float32")] / medians[label]
+        size = files[label]["size_bytes"] / files["float32 ONNX"]["size_bytes"]
+        transposes = "-" if files[label]["transposes"] is None else files[label]["transposes"]
         print(
             f"{name:32} {label:12} {float_value * scale:8.3f} {score['value'] * scale:8.3f} "
-            f"{score['drop'] * unit:7.3f} {interval['low'] * unit:7.3f}..{interval['high'] * unit:7.3f} {same:>15} {ledgers[label]:6.1%} "
-            f"{medians[label.replace('INT8', 'float32')] / medians[label]:5.2f}x "
-            f"{files[label]['size_bytes'] / files['float32 ONNX']['size_bytes']:5.2f} "
-            f"{'-' if files[label]['transposes'] is None else files[label]['transposes']:>2}",
+            f"{score['drop'] * unit:7.3f} {low:7.3f}..{high:7.3f} {same:>15} {ledgers[label]:6.1%} {speed:5.2f}x {size:5.2f} {transposes:>2}",
             flush=True,
         )
 
