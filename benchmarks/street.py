@@ -59,11 +59,9 @@ def show(name: str, report: dict[str, Any]) -> None:
         speed = medians[label.replace("INT8", "float32")] / medians[label]
         size = files[label]["size_bytes"] / files["float32 ONNX"]["size_bytes"]
         transposes = "-" if files[label]["transposes"] is None else files[label]["transposes"]
-        print(
-            f"{name:32} {label:12} {float_value * scale:8.3f} {score['value'] * scale:8.3f} "
-            f"{score['drop'] * unit:7.3f} {low:7.3f}..{high:7.3f} {same:>15} {ledgers[label]:6.1%} {speed:5.2f}x {size:5.2f} {transposes:>2}",
-            flush=True,
-        )
+        values = f"{float_value * scale:8.3f} {score['value'] * scale:8.3f} {score['drop'] * unit:7.3f}"
+        costs = f"{ledgers[label]:6.1%} {speed:5.2f}x {size:5.2f} {transposes:>2}"
+        print(f"{name:32} {label:12} {values} {low:7.3f}..{high:7.3f} {same:>15} {costs}", flush=True)
 
 
 if __name__ == "__main__":
