@@ -12,8 +12,8 @@ from torch import nn
 
 from edgekit import flags, pipeline
 from edgekit.artifact import Arrays
+from edgekit.data import Given
 from edgekit.errors import EdgekitError
-from edgekit.pipeline import Given
 from edgekit.progress import SILENT, Progress
 from edgekit.recipe import Recipe, load_recipe
 from edgekit.report import Report

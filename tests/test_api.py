@@ -13,8 +13,8 @@ from torch import nn
 
 import edgekit
 from edgekit import api, flags
+from edgekit.data import Given
 from edgekit.errors import EdgekitError
-from edgekit.pipeline import Given
 from edgekit.recipe import Recipe
 from tests.reports import REPORT, VERIFICATION
 

@@ -18,9 +18,11 @@ FLOORS: tuple[frozenset[str], ...] = (
         {
             "affine",
             "artifact",
+            "data",
             "device",
             "errors",
             "flags",
+            "outputs",
             "paths",
             "plain",
             "preprocess",

@@ -8,7 +8,6 @@ of `schema_version`.
 from __future__ import annotations
 
 from edgekit.report.facts import (
-    REPORT_NAME,
     DataFacts,
     FileFacts,
     KeptFloat,
@@ -23,7 +22,6 @@ from edgekit.report.machine import this_machine
 from edgekit.report.terminal import show, show_verification
 
 __all__ = [
-    "REPORT_NAME",
     "DataFacts",
     "FileFacts",
     "KeptFloat",

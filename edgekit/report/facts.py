@@ -14,8 +14,6 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.profile.measure import Latency
     from edgekit.verify.result import Verification
 
-REPORT_NAME = "report.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TensorFacts:

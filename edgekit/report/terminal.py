@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit import units
+from edgekit.outputs import REPORT_NAME
 from edgekit.plain import plain
-from edgekit.report.facts import REPORT_NAME, FileFacts, Report
+from edgekit.report.facts import FileFacts, Report
 from edgekit.report.summary import headline, latency_doubts, warnings
 from edgekit.report.table import file_table, gap_in, score_table
 

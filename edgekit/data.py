@@ -1,0 +1,109 @@
+"""The samples of one run, by what they are for: some to calibrate on, others to judge on, none for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgekit.errors import EdgekitError
+from edgekit.recipe import Recipe
+from edgekit.samples import Samples, choose, disjoint, load_samples, split
+
+SHOWN = 5  # names in a note
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the Python API hands over in memory, in place of the recipe's paths."""
+
+    model: Any = None
+    data: Any = None
+    calibration: Any = None
+    evaluation: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """overlap: calibration samples dropped because they stand in the evaluation too."""
+
+    calibration: Samples | None
+    evaluation: Samples | None
+    overlap: int = 0
+
+    @property
+    def any(self) -> Samples | None:
+        return self.calibration or self.evaluation
+
+    @property
+    def for_calibration(self) -> Samples:
+        """Raises EK413 where there are none."""
+        if self.calibration is None:
+            raise no_samples("calibrate on", "--data nor --calib")
+        return self.calibration
+
+    @property
+    def for_evaluation(self) -> Samples:
+        """Raises EK413 where there are none."""
+        if self.evaluation is None:
+            raise no_samples("compare on", "--data nor --eval")
+        return self.evaluation
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the samples were read."""
+        said: list[str] = []
+        for samples in filter(None, (self.calibration, self.evaluation)):
+            said += samples.notes
+            if samples.ignored:
+                said.append(f"not used of '{samples.where}': {_few(samples.ignored)}")
+        return tuple(dict.fromkeys(said))
+
+    def named(self, names: Sequence[str]) -> Data:
+        """Under the names of a model's inputs."""
+        return replace(
+            self,
+            calibration=self.calibration and self.calibration.renamed(names),
+            evaluation=self.evaluation and self.evaluation.renamed(names),
+        )
+
+
+def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
+    """The samples that the recipe names, or that are given in memory instead.
+
+    calibrate: False judges on all that --data names, since nothing is calibrated.
+    """
+    wanted = recipe.data
+    sources = {
+        "data": given.data if given.data is not None else wanted.data,
+        "calibration": given.calibration if given.calibration is not None else wanted.calibration,
+        "evaluation": given.evaluation if given.evaluation is not None else wanted.evaluation,
+    }
+    found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
+    if not calibrate:
+        return Data(calibration=found.get("calibration"), evaluation=found.get("evaluation", found.get("data")))
+    if "data" in found:
+        parts = split(found["data"], wanted.calibration_count, wanted.seed)
+        found = dict(zip(("calibration", "evaluation"), parts, strict=True)) | found
+    if "calibration" not in found:
+        return Data(calibration=None, evaluation=found.get("evaluation"))
+    calibration, overlap = found["calibration"], 0
+    if "evaluation" in found:
+        calibration, overlap = disjoint(calibration, found["evaluation"])
+    calibration = choose(calibration, wanted.calibration_count, wanted.seed)
+    return Data(calibration=calibration, evaluation=found.get("evaluation"), overlap=overlap)
+
+
+def no_samples(purpose: str, options: str) -> EdgekitError:
+    return EdgekitError(
+        "EK413",
+        f"no samples to {purpose}",
+        f"neither {options} names any",
+        "give representative inputs with --data PATH (.npz, .npy, a folder of images, or file.py:factory)",
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,46 @@
+"""The files of one run: their names, and their appearing together at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgekit import staging
+from edgekit.artifact import Format, Precision
+from edgekit.recipe import Recipe
+
+FileKey = tuple[Precision, Format]
+REPORT_NAME = "report.json"
+
+_INFIX: dict[Precision, str] = {"float32": "", "float16": ".float16", "int8": ".int8"}
+
+
+class Outputs:
+    """Refuses at once what is in the way (EK195); inside `with`, `folder` is where to write.
+
+    stem: the model file's name without its suffix; names: file name by key; unkept: a folder inside `folder` for files
+    that are only measured.
+    """
+
+    def __init__(self, recipe: Recipe, keys: Sequence[FileKey]) -> None:
+        self.stem = Path(recipe.model.path.partition(".py:")[0]).stem
+        self.directory = recipe.output.directory or Path(f"{self.stem}-edgekit")
+        self.names = {key: f"{self.stem}{_INFIX[key[0]]}.{key[1]}" for key in keys}
+        staging.refuse_existing(self.directory, [*self.names.values(), REPORT_NAME], recipe.output.overwrite)
+        self._staged = staging.staged(self.directory)
+
+    def __enter__(self) -> Self:
+        self.folder = self._staged.__enter__()
+        self.unkept = self.folder / "unkept"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._staged.__exit__(kind, error, trace)
+
+    def keep(self, report: str) -> None:
+        """Write the report beside the files."""
+        (self.folder / REPORT_NAME).write_text(report, encoding="utf-8")

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgekit.data import Given, read_data
+from edgekit.errors import EdgekitError
+from edgekit.recipe import Recipe, load_recipe
+
+
+def recipe(**data: object) -> Recipe:
+    return load_recipe(None, {"model": {"path": "model.onnx"}, "data": data})
+
+
+def arrays(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return {"inputs": generator.normal(size=(count, 3)).astype(np.float32), "extra": np.arange(count)}
+
+
+def test_one_source_is_parted_and_shares_nothing() -> None:
+    data = read_data(recipe(calibration_count=8), Given(data={"inputs": arrays(24)["inputs"]}), calibrate=True)
+    assert (len(data.for_calibration), len(data.for_evaluation)) == (8, 16)
+    assert not set(data.for_calibration.ids) & set(data.for_evaluation.ids)
+
+
+def test_without_calibration_everything_is_judged() -> None:
+    data = read_data(recipe(), Given(data={"inputs": arrays(24)["inputs"]}), calibrate=False)
+    assert data.calibration is None
+    assert len(data.for_evaluation) == 24
+
+
+def test_what_stands_on_both_sides_is_not_calibrated_on() -> None:
+    x = arrays(24)["inputs"]
+    given = Given(calibration={"inputs": x[:12]}, evaluation={"inputs": x[8:]})
+    data = read_data(recipe(), given, calibrate=True)
+    assert (len(data.for_calibration), len(data.for_evaluation), data.overlap) == (8, 16, 4)
+
+
+def test_samples_that_are_missing() -> None:
+    data = read_data(recipe(), Given(), calibrate=True)
+    assert data.any is None
+    for wanted in ("for_calibration", "for_evaluation"):
+        with pytest.raises(EdgekitError) as caught:
+            getattr(data, wanted)
+        assert caught.value.code == "EK413"
+
+
+def test_takes_the_model_s_names() -> None:
+    data = read_data(recipe(), Given(evaluation={"inputs": arrays(4)["inputs"]}), calibrate=True).named(["image"])
+    assert data.for_evaluation.names == ("image",)
