@@ -24,7 +24,7 @@ from edgekit.quantize import observe
 from edgekit.quantize.assign import Plan
 from edgekit.quantize.correct import channel_axes
 from edgekit.quantize.observe import Statistics
-from edgekit.run.observer import MEAN_UNIT, Observer
+from edgekit.run.observer import Observer, mean_of
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 
@@ -146,4 +146,4 @@ def _means(workers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:
     for sums, _ in found:
         for name, total in sums.items():
             totals[name] = totals.get(name, 0) + total
-    return {name: total * (MEAN_UNIT / count) for name, total in totals.items()}
+    return {name: mean_of(total, count) for name, total in totals.items()}

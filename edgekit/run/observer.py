@@ -19,6 +19,7 @@ from edgekit.run import ort
 
 BINS = 1 << 16
 MEAN_UNIT = 2.0**-28  # per-sample channel means are added as integers of this unit
+DIGITS, BASE = 4, 2.0**40  # an integer's digits: four hold the largest float32, and 2^23 samples' sums fit in int64
 
 Counts = NDArray[np.int64]
 
@@ -58,12 +59,31 @@ class Observer:
 
     def _add_mean(self, name: str, x: NDArray[np.float32], axis: int) -> None:
         mean = x.mean(axis=tuple(i for i in range(x.ndim) if i != axis), dtype=np.float64)
-        self._channel_sums[name] = self._channel_sums.get(name, 0) + np.rint(mean / MEAN_UNIT).astype(np.int64)
+        self._channel_sums[name] = self._channel_sums.get(name, 0) + _digits(np.rint(mean / MEAN_UNIT))
 
     def channel_sums(self) -> tuple[dict[str, Counts], int]:
-        """The sums of the samples' channel means in MEAN_UNIT, and the number of samples."""
+        """The sums of the samples' channel means, (DIGITS, C), for `mean_of`; and the number of samples."""
         return self._channel_sums, self._samples
 
     def statistics(self) -> dict[str, tuple[float, float, Counts]]:
         """Value -> its exact extremes and its histogram, (65536,) int64."""
         return {name: (self._low[name], self._high[name], self._counts[name]) for name in self._values}
+
+
+def mean_of(sums: Counts, samples: int) -> NDArray[np.float64]:
+    """(C,) the mean per channel, from the sums of all observers."""
+    total = sum(digit * BASE**place for place, digit in enumerate(sums))
+    return np.asarray(total * (MEAN_UNIT / samples))
+
+
+def _digits(whole: NDArray[np.float64]) -> Counts:
+    """(DIGITS, C) the digits of whole numbers, lowest first, each with its number's sign. Exact: BASE is a power of 2.
+
+    What is not finite has no digits: the counts tell of it.
+    """
+    rest, digits = np.where(np.isfinite(whole), whole, 0.0), []
+    for _ in range(DIGITS):
+        higher = np.trunc(rest / BASE)
+        digits.append(rest - higher * BASE)
+        rest = higher
+    return np.stack(digits).astype(np.int64)

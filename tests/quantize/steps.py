@@ -17,7 +17,7 @@ from edgekit.quantize.correct import channel_axes
 from edgekit.quantize.insert import insert
 from edgekit.quantize.observe import Statistics
 from edgekit.quantize.weights import weight_scales
-from edgekit.run.observer import MEAN_UNIT, Observer
+from edgekit.run.observer import Observer, mean_of
 from tests.models import feeds
 
 
@@ -54,7 +54,7 @@ def observed(model: ir.Model, count: int = 8, keep_float=()) -> Step:
         plan,
         rows,
         {name: Statistics(*found) for name, found in observer.statistics().items()},
-        {name: total * (MEAN_UNIT / samples) for name, total in sums.items()},
+        {name: mean_of(total, samples) for name, total in sums.items()},
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.quantize.observe import Statistics, bin_middles, observable
-from edgekit.run.observer import BINS, Observer
+from edgekit.run.observer import BINS, Observer, mean_of
 from tests.models import feeds, graph, node, weights
 
 MODEL = graph(
@@ -60,7 +60,17 @@ def test_the_counts_are_those_of_the_values():
 def test_channel_means():
     sums, count = seen(ROWS).channel_sums()
     x = np.concatenate([row["x"] for row in ROWS])
-    np.testing.assert_allclose(sums["x"] * 2.0**-28 / count, x.mean(axis=(0, 2, 3), dtype=np.float64), atol=1e-8)
+    np.testing.assert_allclose(mean_of(sums["x"], count), x.mean(axis=(0, 2, 3), dtype=np.float64), atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e11, 3e38])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_channel_means_do_not_overflow(size, sign):
+    rows = [{"x": np.float32(sign * size * share) * np.ones((1, 4, 5, 5), np.float32)} for share in (1, -0.25, 0.5)]
+    observer = Observer(GRAPH, ["x"], {"x": 1})
+    observer.update(rows)
+    sums, count = observer.channel_sums()
+    np.testing.assert_allclose(mean_of(sums["x"], count), sign * size * 1.25 / 3, rtol=1e-7)
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
