@@ -120,6 +120,8 @@ def along(qparams: QParams | None, axis: int) -> QParams | None:
 def bias(draft: Draft, node: Node, channels: int) -> Tensor:
     """The bias, 0 where there is none; in INT8 as int32 at the scale of the products, s_x * s_w."""
     x, weight, given = node.input(0), node.input(1), node.optional(2)
+    if given is not None and given.data is None:
+        raise refuse.no_form(node, "its bias is computed at run time", "make the bias a constant, or add it by an Add")
     name = given.name if given is not None else f"{node.output.name}_bias"
     if not node.int8:
         values = np.zeros(channels, np.float32) if given is None else given.real.astype(np.float32).reshape(-1)

@@ -31,6 +31,10 @@ REFUSED = {
         Graph({"x": IMAGE, "w": (1, 6, 3, 3)}, [node("Conv", ["x", "w"], kernel_shape=[3, 3])]),
         "computed at run time",
     ),
+    "computed bias": (
+        Graph({"x": IMAGE, "b": (4,)}, [node("Conv", ["x", "w", "b"], kernel_shape=[3, 3])], WIDE),
+        "its bias is computed at run time",
+    ),
     "dilated transposed convolution": (
         one("ConvTranspose", IMAGE, DECONVOLUTION, kernel_shape=[3, 3], dilations=[2, 2]),
         "no dilation",
