@@ -17,6 +17,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.artifact import METADATA_KEY, TensorSpec
 from edgekit.graph import edit, facts, files
+from edgekit.lower.widen import widen
 
 UINT8 = np.dtype(np.uint8)
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -43,6 +44,7 @@ def to_onnx(
     graph = graph.clone()
     if activations == UINT8:
         _shift_to_uint8(graph)
+        widen(graph)
     qparams = _integer_io(graph) if io_int8 else {}
     if nhwc:
         _channels_last(graph)
