@@ -257,7 +257,8 @@ def _name_batch(graph: ir.Graph) -> None:
 def _name_ends(graph: ir.Graph, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Give the inputs and outputs these names; whatever else has one of them gets a number behind it."""
     ends = [*graph.inputs, *graph.outputs]
-    inner = {*graph.initializers.values(), *(v for node in graph.all_nodes() for v in node.outputs)} - {*ends}
+    made = [*graph.initializers.values(), *(v for node in graph.all_nodes() for v in node.outputs)]
+    inner = [value for value in made if value not in ends]
     taken = {str(v.name) for v in inner} | {*inputs, *outputs}
     names: list[str] = []
     for name in [*inputs, *outputs]:
@@ -307,6 +308,9 @@ def _channels_last(module: nn.Module) -> nn.Module:
     """
     if isinstance(module, torch.jit.ScriptModule) or not any(p.ndim == 4 for p in module.parameters()):
         return module
-    copied = copy.deepcopy(module)
+    try:
+        copied = copy.deepcopy(module)
+    except Exception:  # whatever its attributes raise; torch's own for computed ones, as of weight_norm
+        return module
     copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; missing from the stubs
     return copied

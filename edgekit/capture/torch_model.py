@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import hashlib
 import sys
@@ -23,13 +24,22 @@ def captured(source: Source, form: Form | None, signature: shapes.Signature | No
     path = Path(source.path)
     if source.module is not None:
         digest = _sha256_of_weights(source.module)
-        return _from_module(source.module, source, "module in memory", digest, [], signature)
+        module, notes = _own(source.module)
+        return _from_module(module, source, "module in memory", digest, notes, signature)
     if form is None:
         return _from_factory(source, signature)
     if form == "torch.export":
         return _from_program(source, path, signature)
     module, kind, notes = _module(source, path, form)
     return _from_module(module, source, kind, sha256_of(path), notes, signature)
+
+
+def _own(module: nn.Module) -> tuple[nn.Module, list[str]]:
+    """A copy to change as we like, since the module is the user's; notes."""
+    try:
+        return copy.deepcopy(module), []
+    except Exception as refused:  # whatever its attributes raise; torch's own for computed ones, as of weight_norm
+        return module, [f"the module cannot be copied ({type(refused).__name__}): it is itself in evaluation mode now"]
 
 
 def _module(source: Source, path: Path, form: Form) -> tuple[nn.Module, str, list[str]]:
@@ -124,6 +134,8 @@ def _sha256_of_weights(module: nn.Module) -> str:
     """Of a module that has no file: the names and bytes of its tensors."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
+        if not isinstance(tensor, torch.Tensor):  # a module's extra state
+            continue
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

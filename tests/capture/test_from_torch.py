@@ -250,3 +250,22 @@ def test_real_models(shared: Path, name: str) -> None:
     )
     assert captured.notes == ()
     agrees(captured)
+
+
+def test_a_module_in_memory_stays_as_it_was() -> None:
+    module = Net().double().train()
+    module.norm.eval()
+    captured = take("net", module=module, inputs=IMAGE)
+    assert module.training
+    assert module.drop.training
+    assert not module.norm.training
+    assert module.conv.weight.dtype == torch.float64
+    agrees(captured)
+
+
+def test_a_module_that_cannot_be_copied() -> None:
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        module = nn.Sequential(torch.nn.utils.weight_norm(nn.Conv2d(3, 4, 3)), nn.Dropout())
+    captured = take("net", module=module, inputs={"input": IMAGE["image"]})
+    assert captured.notes == ("the module cannot be copied (RuntimeError): it is itself in evaluation mode now",)
+    agrees(captured)
