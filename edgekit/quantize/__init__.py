@@ -20,7 +20,7 @@ from edgekit.progress import SILENT, Progress
 from edgekit.quantize.agree import agreeing_scales
 from edgekit.quantize.assign import Plan, Scales, assign
 from edgekit.quantize.calibrate import Calibration, calibrate
-from edgekit.quantize.choose import TRIALS, Choice, scales_of, search
+from edgekit.quantize.choose import FIRST, TRIALS, Choice, scales_of, search
 from edgekit.quantize.correct import correct_biases
 from edgekit.quantize.insert import insert
 from edgekit.quantize.ranges import Method
@@ -90,7 +90,7 @@ def quantize(
         graph=candidates[best],
         plan=plan,
         scales=scales,
-        methods={group.name: choice.get(group.name, "mse") for group in plan.groups if group.fixed is None},
+        methods={group.name: choice.get(group.name, FIRST) for group in plan.groups if group.fixed is None},
         weight_rule=best[0],
         biases_corrected=best[1],
         error_before=errors["minmax", False],

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from math import fsum
 from typing import Self
 
 import numpy as np
@@ -21,7 +23,7 @@ from edgekit.run.worker import Worker
 
 
 class Trials:
-    """The same on several workers, each with a share of the samples; the samples' order fixes the sum's."""
+    """The same on several workers, each with a share of the samples."""
 
     def __init__(self, graph: ir.Model, plan: Plan, samples: Sequence[Arrays], workers: Sequence[Worker]) -> None:
         self._groups = [group.name for group in plan.groups]
@@ -48,7 +50,7 @@ class Trials:
         """Squared error over signal under these scales, summed over outputs."""
         feeds = scale_inputs({group: scales[group] for group in self._fed})
         shares = list(self._pool.map(lambda worker: worker.call("errors", feeds), self._workers))
-        return relative_error([sample for share in shares for sample in share])
+        return relative_error(list(chain.from_iterable(shares)))
 
     def of(self, quantized: ir.Model, scales: Scales) -> float:
         """The error of one graph under the scales that it was written with."""
@@ -57,8 +59,11 @@ class Trials:
 
 
 def relative_error(errors: Sequence[Sequence[tuple[float, float]]]) -> float:
-    """Squared error over signal, summed over outputs. Samples in a fixed order, so that the sum is reproducible."""
-    totals = np.asarray(errors, np.float64).sum(axis=0)
+    """Squared error over signal, summed over outputs.
+
+    errors: per sample and output. The sums over samples are exact, whoever measured which.
+    """
+    totals = [tuple(map(fsum, zip(*samples, strict=True))) for samples in zip(*errors, strict=True)]
     return float(sum(error / max(signal, np.finfo(np.float64).tiny) for error, signal in totals))
 
 

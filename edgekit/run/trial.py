@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,11 @@ class Trial:
         for sample, expected in zip(self._samples, self._expected, strict=True):
             outputs = self._quantized.run({**sample, **scales})
             found.append(
-                [(_square(outputs[name] - real), _square(real - real.mean())) for name, real in expected.items()]
+                [(_square(outputs[name], real), _square(real, real.mean())) for name, real in expected.items()]
             )
         return found
 
 
-def _square(x: NDArray[np.float32]) -> float:
-    return float(np.square(x, dtype=np.float64).sum())
+def _square(x: NDArray[Any], y: NDArray[Any]) -> float:
+    """Squared distance. Subtracted in float64: outputs may be masks, and integers without a sign."""
+    return float(np.square(np.subtract(x, y, dtype=np.float64)).sum())

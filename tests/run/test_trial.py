@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgekit.graph import files
@@ -36,3 +37,18 @@ def test_other_scales_give_other_errors():
 
 def test_the_error_is_summed_over_samples_then_outputs():
     assert relative_error([[(1.0, 4.0), (2.0, 1.0)], [(3.0, 4.0), (2.0, 3.0)]]) == pytest.approx(4 / 8 + 4 / 4)
+
+
+def test_the_error_does_not_depend_on_who_measured_which_sample():
+    errors = [[(0.1 * 3**i, 0.7**i)] for i in range(12)]
+    assert relative_error(errors) == relative_error(errors[::2] + errors[1::2])
+
+
+def test_masks_and_small_integers_are_subtracted_as_numbers():
+    model = graph({"x": (1, 4)}, [node("Greater", ["x", "limit"], ["y"])], {"limit": np.float32([[0, 1, 2, 3]])})
+    model.graph.outputs[0].type = ir.TensorType(ir.DataType.BOOL)
+    made = Trial(files.to_bytes(model), [{"x": np.float32([[1, 1, 1, 1]])}])
+    flipped = model.clone()
+    flipped.graph.initializers["limit"].const_value = ir.tensor(np.float32([[2, 1, 2, 3]]))
+    made.open(files.to_bytes(flipped))
+    assert made.errors({}) == [[(1.0, 0.75)]]
