@@ -82,7 +82,7 @@ def suited(metric: str | None, samples: Samples) -> metrics.Metric:
 
 
 def _labelled(runners: Sequence[Runner]) -> dict[str, Runner]:
-    """By label; where two share one, the file tells them apart."""
+    """By label; where two share one, the file tells them apart, and a number where that is the same too."""
     artifacts = [runner.artifact for runner in runners]
     labels = Counter(artifact.label for artifact in artifacts)
     names = Counter(artifact.path.name for artifact in artifacts)
@@ -92,7 +92,9 @@ def _labelled(runners: Sequence[Runner]) -> dict[str, Runner]:
             return artifact.label
         return f"{artifact.label} ({artifact.path.name if names[artifact.path.name] == 1 else artifact.path})"
 
-    return {label(runner.artifact): runner for runner in runners}
+    given = [label(artifact) for artifact in artifacts]
+    unique = [text if text not in given[:i] else f"{text} [{i + 1}]" for i, text in enumerate(given)]
+    return dict(zip(unique, runners, strict=True))
 
 
 def _int8(files: Mapping[str, Artifact]) -> list[str]:

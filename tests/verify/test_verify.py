@@ -285,3 +285,10 @@ def test_several_outputs_have_a_distance_each(tmp_path: Path) -> None:
     (score,) = found.scores
     assert score.sqnr_db == {"a": pytest.approx(20, abs=1e-3), "b": 146.0}
     assert score.value == pytest.approx((20 + 146) / 2, abs=1e-3)
+
+
+def test_a_file_against_itself(files: dict[str, Artifact], samples: Samples) -> None:
+    found = verify(None, [files["uint8"], files["uint8"]], samples)
+    (score,), (agreement,) = found.scores, found.agreements
+    assert score.label.endswith(f"({files['uint8'].path}) [2]")
+    assert (score.drop, agreement.identical) == (0.0, 1.0)
