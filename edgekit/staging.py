@@ -1,6 +1,6 @@
 """Outputs that appear together or not at all.
 
-Files are written into a hidden folder beside the output folder and moved when everything has succeeded. What is
+Files are written into a hidden folder in the output folder and moved up when everything has succeeded. What is
 interrupted, by an error or by Ctrl-C, leaves the output folder as it was.
 """
 
