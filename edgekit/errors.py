@@ -255,6 +255,12 @@ PAGES: dict[str, Page] = {
         "Scales are chosen from what the tensors' values are on representative inputs. Give some with --data (parted"
         " into calibration and evaluation), or with --calib and --eval.",
     ),
+    "EK414": Page(
+        Exit.USAGE,
+        "no such node",
+        "[quantize] keep_float in a recipe names nodes that shall stay in float32. Their names are those of the"
+        " simplified model, as report.json shows them.",
+    ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(
         Exit.UNSUPPORTED,

@@ -6,7 +6,7 @@ Values travel down this page and never back; what a stage needs of another it ge
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -57,17 +57,19 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             graph = checked(simplify(captured.graph))
         whole = device is not None and device.hard_swish == "whole"
         target = graph if whole else checked(decompose_hard_swish(graph))
-        quantized = to_int8(target, data.for_calibration, workers, recipe.quantize.ranges, progress=progress)
+        quantized = to_int8(
+            target, data.for_calibration, workers, recipe.quantize.ranges, recipe.quantize.keep_float, progress
+        )
         graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
         wishes = _wishes(recipe, device, data)
         with progress.step("lowering"):
-            lowered, refusal = _lowered(graphs, outputs, wishes)
+            lowered, refusals = _lowered(graphs, outputs, wishes)
         peers = _float_peers(graph, lowered, outputs, wishes)
         with _running([*lowered, *peers], recipe) as runners:
             verification = _verified(recipe, captured, graph, runners[: len(lowered)], data, progress)
             latencies = _measured(runners, data, progress)
         report = Report(
-            **_facts(recipe, captured, graph, data, outputs, lowered, refusal),
+            **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
             data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
             quantization=compose.quantization_facts(quantized, recipe.quantize.ranges, recipe.quantize.io, target),
             verification=verification,
@@ -75,8 +77,8 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             stages_s=progress.seconds,
         )
         outputs.keep(report.to_json())
-    if refusal is not None:
-        raise refusal
+    if refusals:
+        raise refusals[0]
     return report
 
 
@@ -94,20 +96,20 @@ def convert(
         data = data.named(_inputs(captured.graph))
         with progress.step("simplifying"):
             graph = checked(simplify(captured.graph))
-        lowered, refusal = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
+        lowered, refusals = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
         with _running(lowered, recipe) as runners:
             verification = _verified(recipe, captured, graph, runners, data, progress)
             latencies = _measured(runners, data, progress)
         report = Report(
-            **_facts(recipe, captured, graph, data, outputs, lowered, refusal),
+            **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
             data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
             verification=verification,
             latencies=latencies,
             stages_s=progress.seconds,
         )
         outputs.keep(report.to_json())
-    if refusal is not None:
-        raise refusal
+    if refusals:
+        raise refusals[0]
     return report
 
 
@@ -138,16 +140,17 @@ def _facts(
     data: Data,
     outputs: Outputs,
     lowered: Sequence[Lowered],
-    refusal: EdgekitError | None,
+    refusals: Sequence[EdgekitError],
 ) -> dict[str, Any]:
     """What every report says, whatever was done."""
+    unwritten = [f"not written: {refusal.what}: {refusal.why}" for refusal in refusals]
     return {
         "version": version("edgekit"),
         "directory": str(outputs.directory),
         "model": compose.model_facts(outputs.stem, recipe.model, captured, graph),
         "machine": this_machine(),
         "files": tuple(compose.file_facts(file.artifact, outputs.directory, file.transposes) for file in lowered),
-        "notes": (*captured.notes, *data.notes, *([f"not written: {refusal.what}: {refusal.why}"] if refusal else [])),
+        "notes": (*captured.notes, *data.notes, *unwritten),
     }
 
 
@@ -197,17 +200,17 @@ def _wishes(recipe: Recipe, device: Device | None, data: Data) -> Wishes:
 
 def _lowered(
     graphs: Mapping[FileKey, ir.Model], outputs: Outputs, wishes: Wishes
-) -> tuple[list[Lowered], EdgekitError | None]:
-    """Every file that can be written, and what stood in the way of the last one that could not."""
+) -> tuple[list[Lowered], list[EdgekitError]]:
+    """Every file that can be written, and what stood in the way of the others."""
     lowered: list[Lowered] = []
-    refusal: EdgekitError | None = None
+    refusals: list[EdgekitError] = []
     for (precision, format), graph in graphs.items():
         path = outputs.folder / outputs.names[precision, format]
         try:
             lowered.append(lower(graph, format, precision, path, wishes))
         except EdgekitError as error:
-            refusal = error
-    return lowered, refusal
+            refusals.append(error)
+    return lowered, refusals
 
 
 @contextmanager
@@ -241,14 +244,16 @@ def _measured(runners: Sequence[Runner], data: Data, progress: Progress) -> tupl
 
 
 def _float_peers(graph: ir.Model, lowered: Sequence[Lowered], outputs: Outputs, wishes: Wishes) -> list[Lowered]:
-    """Float files that are only measured: in each runtime, what INT8 must be faster than."""
+    """Float files that are only measured: in each runtime, what INT8 must be faster than, where it can be written."""
     formats = {file.artifact.format for file in lowered}
     floats = {file.artifact.format for file in lowered if file.artifact.precision == "float32"}
     outputs.unkept.mkdir()
-    return [
-        lower(graph, format, "float32", outputs.unkept / f"{outputs.stem}.{format}", replace(wishes, io_int8=False))
-        for format in sorted(formats - floats)
-    ]
+    peers: list[Lowered] = []
+    for format in sorted(formats - floats):
+        path = outputs.unkept / f"{outputs.stem}.{format}"
+        with suppress(EdgekitError):  # an op without a float form: then there is nothing to be faster than
+            peers.append(lower(graph, format, "float32", path, replace(wishes, io_int8=False)))
+    return peers
 
 
 def _not_lowered(path: Path) -> EdgekitError:

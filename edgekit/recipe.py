@@ -44,10 +44,11 @@ class Data(Section):
 
 
 class Quantize(Section):
-    """ranges: how activation ranges are chosen; io: what the INT8 files take and give."""
+    """ranges: how activation ranges are chosen; io: what the INT8 files take and give; keep_float: names of nodes."""
 
     ranges: Ranges = "auto"
     io: Literal["float32", "int8"] = "float32"
+    keep_float: tuple[NonEmpty, ...] = ()
 
 
 class Output(Section):

@@ -7,6 +7,7 @@ A Relu or Clip right behind a linear op or an addition is the saturation of that
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgekit import affine
+from edgekit.errors import EdgekitError
 from edgekit.graph import facts
 
 
@@ -98,6 +100,7 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
     keep_float: names of nodes that the user wants in float32.
     """
     wanted_float = frozenset(keep_float)
+    _check_known(wanted_float, [node.name or "" for node in graph.graph])
     int8_values: set[str] = {value.name or "" for value in graph.graph.inputs if facts.is_float(value)}
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
@@ -112,6 +115,17 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
         int8_values.update(value.name or "" for value in node.outputs if facts.is_float(value))
     clamps = dict(_clamps(nodes.values()))
     return Plan(frozenset(nodes), _groups(graph, nodes, clamps), clamps, kept)
+
+
+def _check_known(wanted: frozenset[str], names: list[str]) -> None:
+    for name in sorted(wanted.difference(names)):
+        near = difflib.get_close_matches(name, names, 1)
+        raise EdgekitError(
+            "EK414",
+            f"cannot keep '{name}' in float",
+            "the simplified model has no node of that name",
+            f"did you mean '{near[0]}'?" if near else "name nodes in [quantize] keep_float as report.json does",
+        )
 
 
 def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:

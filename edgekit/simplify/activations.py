@@ -24,7 +24,7 @@ def canonical_activations(graph: ir.Model) -> ir.Model:
             case "Mul":
                 _hard_swish(graph, node) or _gelu(graph, node)
             case "Div" if (divisor := facts.constant(node.inputs[1])) is not None and facts.is_float(node.inputs[0]):
-                if np.all(divisor != 0):
+                if np.all(np.abs(divisor) >= np.finfo(np.float32).tiny):
                     inverse = edit.add_constant(graph, f"{node.name}_inverse", edit.float_tensor(1.0 / divisor))
                     edit.replace(graph, node, [edit.new_node(node, "Mul", [node.inputs[0], inverse])])
             case "Pow" if facts.scalar(node.inputs[1]) == 2.0:

@@ -81,7 +81,7 @@ def affine_of(node: ir.Node) -> Affine | None:
             return Affine(one, -operand)
         case "Sub", 0:
             return Affine(-one, operand)
-        case "Div", 1 if np.all(operand != 0):
+        case "Div", 1 if np.all(np.abs(operand) >= np.finfo(np.float32).tiny):
             return Affine(1 / operand, zero)
         case _:
             return None

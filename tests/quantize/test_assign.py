@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from edgekit.errors import EdgekitError
 from edgekit.quantize.assign import FIXED_SCALES, assign
 from tests.models import graph, node, weights
 
@@ -139,3 +140,9 @@ def test_kept_float_on_request():
     found = plan([conv("x", "a"), node("Relu", ["a"])], W, keep_float=["node_a"])
     assert found.kept_float == {"node_a": "kept float on request"}
     assert found.int8_nodes == {"node_y"}
+
+
+def test_a_node_that_is_not_there_cannot_be_kept():
+    with pytest.raises(EdgekitError, match="did you mean 'node_a'") as caught:
+        plan([conv("x", "a"), node("Relu", ["a"])], W, keep_float=["nodea"])
+    assert caught.value.code == "EK414"
