@@ -143,6 +143,7 @@ def _facts(
     refusals: Sequence[EdgekitError],
 ) -> dict[str, Any]:
     """What every report says, whatever was done."""
+    unverified = ["not verified: there are no samples to judge on (--data or --eval)"] * (data.evaluation is None)
     unwritten = [f"not written: {refusal.what}: {refusal.why}" for refusal in refusals]
     return {
         "version": version("edgekit"),
@@ -150,7 +151,7 @@ def _facts(
         "model": compose.model_facts(outputs.stem, recipe.model, captured, graph),
         "machine": this_machine(),
         "files": tuple(compose.file_facts(file.artifact, outputs.directory, file.transposes) for file in lowered),
-        "notes": (*captured.notes, *data.notes, *unwritten),
+        "notes": (*captured.notes, *data.notes, *unwritten, *unverified),
     }
 
 

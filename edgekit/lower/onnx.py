@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def to_onnx(
         _channels_last(graph)
     edit.drop_unused(graph)
     graph.ir_version = NEWER_IR_VERSIONS.get(graph.opset_imports[""], IR_VERSION)
-    graph.producer_name = "edgekit"
+    graph.producer_name, graph.producer_version = "edgekit", version("edgekit")
     io = {
         name: {"scale": float(q.scale), "zero_point": q.zero_point, "dtype": q.dtype.name}
         for name, q in qparams.items()

@@ -138,7 +138,8 @@ def _ledger_row(ledger: Ledger, file: FileFacts | None) -> tuple[Text, Text]:
     """'100 % of 41.0 M MACs ran in INT8 (LiteRT); no transpose'."""
     macs = units.count(sum(row.macs for row in ledger.rows))
     if ledger.int8_macs_share is None:
-        said = [f"no MACs ({plain(ledger.runtime)})"]
+        whole_numbers = sum(row.precision == "int8" for row in ledger.rows)
+        said = [f"{whole_numbers} of {units.plural(len(ledger.rows), 'op')} ran in INT8 ({plain(ledger.runtime)})"]
     else:
         said = [f"{units.percent(ledger.int8_macs_share)} of {macs} MACs ran in INT8 ({plain(ledger.runtime)})"]
     if ledger.float_ops:

@@ -42,14 +42,14 @@ def verify(
 
     reference: the model itself, batches in and out; None makes the first float32 artifact the reference (the first of
     all where none is float32). graph: the float graph that was quantized; it gives the ledgers and layers the model's
-    node names, MACs and source lines.
+    node names, MACs and source lines. The INT8 files are compared with each other too; without a graph, all files.
     """
     if not len(samples):
         raise EdgekitError("EK609", "nothing to verify on", "there are 0 evaluation samples", "give some with --eval")
     runners = _labelled(opened)
     files = {label: runner.artifact for label, runner in runners.items()}
     chosen = suited(metric, samples)
-    pairs = {pair: _steps(files, pair) for pair in combinations(_int8(files), 2)}
+    pairs = {pair: _steps(files, pair) for pair in combinations(_int8(files) if graph else list(files), 2)}
     with ExitStack() as stack:
         threads = {label: ThreadPoolExecutor(1) for label in [TORCH, *files]}
         for thread in threads.values():
