@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     std: Number | Sequence[float]
     samples_layout: Literal["nhwc", "nchw"]
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
+    keep_float: Sequence[str]
     io: Literal["float32", "int8"]
     format: Sequence[Literal["onnx", "tflite"]]
     layout: Literal["keep", "nhwc"]

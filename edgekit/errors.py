@@ -258,8 +258,8 @@ PAGES: dict[str, Page] = {
     "EK414": Page(
         Exit.USAGE,
         "no such node",
-        "[quantize] keep_float in a recipe names nodes that shall stay in float32. Their names are those of the"
-        " simplified model, as report.json shows them.",
+        "--keep-float, or [quantize] keep_float in a recipe, names nodes that stay in float32. Their names are those of"
+        " the simplified model, as report.json shows them.",
     ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(

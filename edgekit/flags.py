@@ -25,6 +25,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "std": ("preprocess", "std"),
     "samples_layout": ("preprocess", "layout"),
     "ranges": ("quantize", "ranges"),
+    "keep_float": ("quantize", "keep_float"),
     "io": ("quantize", "io"),
     "output": ("output", "directory"),
     "format": ("output", "formats"),

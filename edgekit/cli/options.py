@@ -125,6 +125,10 @@ Formats = Annotated[
     list[str] | None,
     typer.Option("--format", metavar="NAME", help="File format to write, onnx or tflite; repeatable. Default: both."),
 ]
+KeepFloat = Annotated[
+    list[str] | None,
+    typer.Option("--keep-float", metavar="NODE", help="Node to leave in float32; repeatable. Default: none."),
+]
 Layout = Annotated[
     Literal["keep", "nhwc"] | None,
     typer.Option("--layout", help="Layout of the files' inputs. Default: keep, the model's own."),

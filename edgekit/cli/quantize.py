@@ -29,6 +29,7 @@ def quantize(
     input: options.Inputs = None,
     trust_pickle: options.TrustPickle = None,
     ranges: options.Ranges = None,
+    keep_float: options.KeepFloat = None,
     io: options.Io = None,
     format: options.Formats = None,
     layout: options.Layout = None,

@@ -124,7 +124,7 @@ def _check_known(wanted: frozenset[str], names: list[str]) -> None:
             "EK414",
             f"cannot keep '{name}' in float",
             "the simplified model has no node of that name",
-            f"did you mean '{near[0]}'?" if near else "name nodes in [quantize] keep_float as report.json does",
+            f"did you mean '{near[0]}'?" if near else "name nodes with --keep-float as report.json does",
         )
 
 
