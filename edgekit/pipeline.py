@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from edgekit.capture import Captured, Source, capture, recognized
+from edgekit.artifact import Arrays
+from edgekit.capture import Captured, Loaded, Source, capture, load, recognized
 from edgekit.data import Data, Given, read_data
 from edgekit.device import Device, load_device
 from edgekit.errors import EdgekitError
@@ -27,15 +29,18 @@ from edgekit.quantize import quantize as to_int8
 from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.recipe import Recipe
 from edgekit.report import Report, compose, this_machine
+from edgekit.run.ahead import ahead
 from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
 from edgekit.samples import Samples
 from edgekit.simplify import simplify
-from edgekit.verify import suited, verify
+from edgekit.verify import expected, suited, verify
 from edgekit.verify.result import Verification
 
 NOTHING = Given()
+Answers = Iterator[list[NDArray[Any]]]
+"""The model's outputs in order, batch by batch."""
 
 
 def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
@@ -49,34 +54,35 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     outputs = Outputs(recipe, keys)
     recognized(_source(recipe, given))
     data = _read(recipe, given, progress, calibrate=True)
-    samples = data.for_calibration
     with outputs, crew() as workers:
-        captured = _captured(recipe, given, samples, progress)
-        data = data.named(_inputs(captured.graph))
-        with progress.step("simplifying"):
-            graph = checked(simplify(captured.graph))
-        whole = device is not None and device.hard_swish == "whole"
-        target = graph if whole else checked(decompose_hard_swish(graph))
-        quantized = to_int8(
-            target, data.for_calibration, workers, recipe.quantize.ranges, recipe.quantize.keep_float, progress
-        )
-        graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
-        wishes = _wishes(recipe, device, data)
-        with progress.step("lowering"):
-            lowered, refusals = _lowered(graphs, outputs, wishes)
-        peers = _float_peers(graph, lowered, outputs, wishes)
-        with _running([*lowered, *peers], recipe) as runners:
-            verification = _verified(recipe, captured, graph, runners[: len(lowered)], data, progress)
-            latencies = _measured(runners, data, progress)
-        report = Report(
-            **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
-            data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
-            quantization=compose.quantization_facts(quantized, recipe.quantize.ranges, recipe.quantize.io, target),
-            verification=verification,
-            latencies=latencies,
-            stages_s=progress.seconds,
-        )
-        outputs.keep(report.to_json())
+        model = _loaded(recipe, given, data.for_calibration, progress)
+        data = data.named(model.inputs)
+        with _answering(model, data.evaluation) as answers:
+            captured = _captured(model, progress)
+            with progress.step("simplifying"):
+                graph = checked(simplify(captured.graph))
+            whole = device is not None and device.hard_swish == "whole"
+            target = graph if whole else checked(decompose_hard_swish(graph))
+            quantized = to_int8(
+                target, data.for_calibration, workers, recipe.quantize.ranges, recipe.quantize.keep_float, progress
+            )
+            graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
+            wishes = _wishes(recipe, device, data)
+            with progress.step("lowering"):
+                lowered, refusals = _lowered(graphs, outputs, wishes)
+            peers = _float_peers(graph, lowered, outputs, wishes)
+            with _running([*lowered, *peers], recipe) as runners:
+                verification = _verified(recipe, captured, graph, answers, runners[: len(lowered)], data, progress)
+                latencies = _measured(runners, data, progress)
+            report = Report(
+                **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
+                data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
+                quantization=compose.quantization_facts(quantized, recipe.quantize.ranges, recipe.quantize.io, target),
+                verification=verification,
+                latencies=latencies,
+                stages_s=progress.seconds,
+            )
+            outputs.keep(report.to_json())
     if refusals:
         raise refusals[0]
     return report
@@ -92,22 +98,24 @@ def convert(
     recognized(_source(recipe, given))
     data = _read(recipe, given, progress, calibrate=False)
     with outputs:
-        captured = _captured(recipe, given, data.any, progress)
-        data = data.named(_inputs(captured.graph))
-        with progress.step("simplifying"):
-            graph = checked(simplify(captured.graph))
-        lowered, refusals = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
-        with _running(lowered, recipe) as runners:
-            verification = _verified(recipe, captured, graph, runners, data, progress)
-            latencies = _measured(runners, data, progress)
-        report = Report(
-            **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
-            data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
-            verification=verification,
-            latencies=latencies,
-            stages_s=progress.seconds,
-        )
-        outputs.keep(report.to_json())
+        model = _loaded(recipe, given, data.any, progress)
+        data = data.named(model.inputs)
+        with _answering(model, data.evaluation) as answers:
+            captured = _captured(model, progress)
+            with progress.step("simplifying"):
+                graph = checked(simplify(captured.graph))
+            lowered, refusals = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
+            with _running(lowered, recipe) as runners:
+                verification = _verified(recipe, captured, graph, answers, runners, data, progress)
+                latencies = _measured(runners, data, progress)
+            report = Report(
+                **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
+                data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
+                verification=verification,
+                latencies=latencies,
+                stages_s=progress.seconds,
+            )
+            outputs.keep(report.to_json())
     if refusals:
         raise refusals[0]
     return report
@@ -124,12 +132,14 @@ def compare(
         recognized(_source(recipe, given))
     data = _read(recipe, given, progress, calibrate=False)
     samples = data.for_evaluation
-    reference = None
-    if len(artifacts) < 2:
-        reference = _captured(recipe, given, data.any, progress).reference
-    samples = samples.renamed([spec.name for spec in artifacts[-1].inputs])
     with ExitStack() as stack:
         runners = [stack.enter_context(Runner(artifact)) for artifact in artifacts]
+        reference = None
+        if len(artifacts) < 2:
+            model = _loaded(recipe, given, data.any, progress)
+            answers = stack.enter_context(_answering(model, samples.renamed(model.inputs)))
+            reference = _named(answers, _captured(model, progress))
+        samples = samples.renamed([spec.name for spec in artifacts[-1].inputs])
         return verify(reference, runners, samples, metric=recipe.verify.metric, progress=progress)
 
 
@@ -164,14 +174,33 @@ def _read(recipe: Recipe, given: Given, progress: Progress, *, calibrate: bool) 
         return data
 
 
-def _inputs(graph: ir.Model) -> list[str]:
-    return [value.name or "" for value in graph.graph.inputs]
+def _loaded(recipe: Recipe, given: Given, samples: Samples | None, progress: Progress) -> Loaded:
+    with progress.step("loading the model"):
+        return load(_source(recipe, given), samples.signature if samples is not None else None)
 
 
-def _captured(recipe: Recipe, given: Given, samples: Samples | None, progress: Progress) -> Captured:
-    signature = samples.signature if samples is not None else None
+def _captured(model: Loaded, progress: Progress) -> Captured:
     with progress.step("capturing the model"):
-        return capture(_source(recipe, given), signature)
+        return capture(model)
+
+
+@contextmanager
+def _answering(model: Loaded, samples: Samples | None) -> Iterator[Answers | None]:
+    """What the model itself answers on the samples, computed beside all the rest."""
+    if model.run is None or samples is None:
+        yield None
+        return
+    run = model.run
+    with ahead(lambda: expected(run, samples), what="running the model in PyTorch") as answers:
+        yield answers
+
+
+def _named(answers: Answers | None, captured: Captured) -> Iterator[Arrays] | None:
+    """The model's outputs under the graph's names."""
+    if answers is None:
+        return None
+    names = [str(value.name) for value in captured.graph.graph.outputs]
+    return (dict(zip(names, outputs, strict=True)) for outputs in answers)
 
 
 def _source(recipe: Recipe, given: Given) -> Source:
@@ -222,12 +251,18 @@ def _running(lowered: Sequence[Lowered], recipe: Recipe) -> Iterator[list[Runner
 
 
 def _verified(
-    recipe: Recipe, captured: Captured, graph: ir.Model, runners: Sequence[Runner], data: Data, progress: Progress
+    recipe: Recipe,
+    captured: Captured,
+    graph: ir.Model,
+    answers: Answers | None,
+    runners: Sequence[Runner],
+    data: Data,
+    progress: Progress,
 ) -> Verification | None:
     if data.evaluation is None or not runners:
         return None
     return verify(
-        captured.reference,
+        _named(answers, captured),
         runners,
         data.evaluation,
         metric=recipe.verify.metric,

@@ -1,4 +1,8 @@
-"""Capture: a trained model in any form that PyTorch or ONNX know -> one graph, and the model to compare it with."""
+"""Capture: a trained model in any form that PyTorch or ONNX know -> one graph, and the model to compare it with.
+
+load      the model as it is, which can run
+capture   its graph
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ from pathlib import Path
 
 from edgekit import user_code
 from edgekit.capture import from_onnx, shapes
-from edgekit.capture.captured import Captured, Source, no_factory, sha256_of
+from edgekit.capture.captured import Captured, Loaded, Source, no_factory, sha256_of
 from edgekit.capture.sniff import Form, sniff
 
-__all__ = ["Captured", "Source", "capture", "recognized"]
+__all__ = ["Captured", "Loaded", "Source", "capture", "load", "recognized"]
 
 # Forms that carry the model's structure themselves.
 WHOLE: dict[Form, str] = {
@@ -19,8 +23,8 @@ WHOLE: dict[Form, str] = {
 }
 
 
-def capture(source: Source, signature: shapes.Signature | None) -> Captured:
-    """The graph of the model that `source` names.
+def load(source: Source, signature: shapes.Signature | None) -> Loaded:
+    """The model that `source` names.
 
     signature: of the samples, by input name: shape without the batch, NumPy dtype name. 'inputs' alone stands for the
     only input of the model, whatever its name. 8-bit integers feed a float32 input, wider ones stay integers.
@@ -30,7 +34,13 @@ def capture(source: Source, signature: shapes.Signature | None) -> Captured:
         return _from_onnx(source, Path(source.path), signature)
     from edgekit.capture import torch_model  # not at the top: torch takes seconds to import, and ONNX needs none of it
 
-    return torch_model.captured(source, form, signature)
+    return torch_model.loaded(source, form, signature)
+
+
+def capture(model: Loaded) -> Captured:
+    """The graph of a model."""
+    graph, notes = model.graph()
+    return Captured(graph=graph, kind=model.kind, sha256=model.sha256, notes=(*model.notes, *notes))
 
 
 def recognized(source: Source) -> Form | None:
@@ -47,6 +57,7 @@ def recognized(source: Source) -> Form | None:
     return form
 
 
-def _from_onnx(source: Source, path: Path, signature: shapes.Signature | None) -> Captured:
+def _from_onnx(source: Source, path: Path, signature: shapes.Signature | None) -> Loaded:
     graph, notes = from_onnx.from_onnx(path, source.inputs, signature)
-    return Captured(graph=graph, reference=None, kind="ONNX", sha256=sha256_of(path), notes=notes)
+    inputs = tuple(str(value.name) for value in graph.graph.inputs)
+    return Loaded(inputs=inputs, run=None, graph=lambda: (graph, ()), kind="ONNX", sha256=sha256_of(path), notes=notes)

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgekit.artifact import Arrays
 from edgekit.errors import EdgekitError
@@ -16,6 +17,7 @@ from edgekit.errors import EdgekitError
 if TYPE_CHECKING:
     from torch import nn
 
+Run = Callable[[Arrays], list[NDArray[Any]]]
 BATCH = "batch"  # what the graph calls an open batch
 OPSET = 20  # of the graph, at least
 
@@ -36,15 +38,30 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model in memory, which is not a graph yet.
+
+    inputs: their names, in order; run: the torch model: arrays by input name in, the outputs in order out, None for
+    ONNX; graph: makes the graph and notes on it, in seconds; kind, sha256, notes: see Captured.
+    """
+
+    inputs: tuple[str, ...]
+    run: Run | None
+    graph: Callable[[], tuple[ir.Model, tuple[str, ...]]]
+    kind: str
+    sha256: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Captured:
     """A model as a graph.
 
-    graph: float32, not simplified, its batch called 'batch' where the model allows any; reference: the torch model by
-    input and output name, None for ONNX; kind: 'state dict', 'ONNX', ...; sha256: of the file; notes: for the report.
+    graph: float32, not simplified, its batch called 'batch' where the model allows any; kind: 'state dict',
+    'ONNX', ...; sha256: of the file; notes: for the report.
     """
 
     graph: ir.Model
-    reference: Callable[[Arrays], Arrays] | None
     kind: str
     sha256: str
     notes: tuple[str, ...]

@@ -1,4 +1,8 @@
-"""A model that PyTorch knows, in any form -> the graph, and the model itself to compare it with."""
+"""A model that PyTorch knows, in any form -> the model as it can be called, and the way to its graph.
+
+What exports (from_torch, exported_file) is imported where it is needed: that takes a second, in which a model that is
+loaded can already run beside.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,24 @@ import copy
 import gc
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import onnx_ir as ir
 import torch
 from torch import nn
-from torch.export import ExportedProgram
 
-from edgekit.capture import exported_file, factory, from_torch, shapes, torch_file
-from edgekit.capture.captured import Captured, Source, sha256_of
+from edgekit.capture import called, factory, shapes, torch_file
+from edgekit.capture.captured import Loaded, Source, sha256_of
 from edgekit.capture.sniff import Form
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
-def captured(source: Source, form: Form | None, signature: shapes.Signature | None) -> Captured:
+
+def loaded(source: Source, form: Form | None, signature: shapes.Signature | None) -> Loaded:
     """form: of the file; None where the module is in memory or built by a factory."""
     path = Path(source.path)
     if source.module is not None:
@@ -37,7 +45,7 @@ def captured(source: Source, form: Form | None, signature: shapes.Signature | No
 def _own(module: nn.Module) -> tuple[nn.Module, list[str]]:
     """A copy to change as we like, since the module is the user's; notes."""
     try:
-        return copy.deepcopy(module), []
+        return copy.deepcopy(module).cpu(), []
     except Exception as refused:  # whatever its attributes raise; torch's own for computed ones, as of weight_norm
         return module, [f"the module cannot be copied ({type(refused).__name__}): it is itself in evaluation mode now"]
 
@@ -65,7 +73,7 @@ def _fitted(source: Source, path: Path, weights: torch_file.Weights, kind: str) 
     return module, kind, torch_file.fit(module, weights, path, place)
 
 
-def _from_factory(source: Source, signature: shapes.Signature | None) -> Captured:
+def _from_factory(source: Source, signature: shapes.Signature | None) -> Loaded:
     module, place = factory.build(source.path)
     code = place.file or Path(str(sys.modules[place.module].__file__))
     return _from_module(module, source, "factory", sha256_of(code), [], signature)
@@ -73,49 +81,65 @@ def _from_factory(source: Source, signature: shapes.Signature | None) -> Capture
 
 def _from_module(
     module: nn.Module, source: Source, kind: str, sha256: str, notes: list[str], signature: shapes.Signature | None
-) -> Captured:
+) -> Loaded:
     module = module.eval()
     torch_file.check_finite(module, source.path)
     notes += torch_file.to_float32(module)
-    names, required = from_torch.parameters(module)
+    names, required = called.parameters(module)
     inputs = shapes.settle(source.path, names, required, source.inputs, signature)
-    module = from_torch.taking(module, inputs, names)
-    traceable = from_torch.traceable(module, inputs, source.path)
-    with collector_paused():
-        program, more = from_torch.export(traceable, inputs, source.path)
-    return _captured(program, module, inputs, source, kind, sha256, (*notes, *more))
+    module = called.taking(module, inputs, names)
+
+    def exported() -> tuple[ExportedProgram, tuple[str, ...]]:
+        from edgekit.capture import from_torch
+
+        return from_torch.export(from_torch.traceable(module, inputs, source.path), inputs, source.path)
+
+    return _loaded(exported, module, inputs, source, kind, sha256, tuple(notes))
 
 
-def _from_program(source: Source, path: Path, signature: shapes.Signature | None) -> Captured:
+def _from_program(source: Source, path: Path, signature: shapes.Signature | None) -> Loaded:
     """A .pt2 file is exported already; only where it leaves sizes open besides the batch, it is exported again."""
+    from edgekit.capture import exported_file
+
     program, trusted = exported_file.load(path, source.trust_pickle)
     notes = [f"the code in '{path}' was trusted"] if trusted else []
     module: nn.Module = program.module(check_guards=False)  # guards are code from the file; shapes are checked here
     torch_file.check_finite(module, source.path)
     held, fixed = exported_file.shapes_of(program, source.path)
     inputs, complete = shapes.complete(source.path, held, source.inputs, signature)
-    more: tuple[str, ...] = (shapes.FIXED_AT_ONE,) if fixed else ()
-    if not complete:
-        module = from_torch.Spread(module, program.call_spec.in_spec)
-        program, more = from_torch.export(module, inputs, source.path)
-    return _captured(program, module, inputs, source, "torch.export program", sha256_of(path), (*notes, *more))
+    assert program.call_spec.in_spec is not None
+    module = called.Spread(module, program.call_spec.in_spec)
+
+    def exported() -> tuple[ExportedProgram, tuple[str, ...]]:
+        if complete:
+            return program, (shapes.FIXED_AT_ONE,) if fixed else ()
+        from edgekit.capture import from_torch
+
+        return from_torch.export(module, inputs, source.path)
+
+    return _loaded(exported, module, inputs, source, "torch.export program", sha256_of(path), tuple(notes))
 
 
-def _captured(
-    program: ExportedProgram,
+def _loaded(
+    exported: Callable[[], tuple[ExportedProgram, tuple[str, ...]]],
     module: nn.Module,
     inputs: tuple[shapes.Input, ...],
     source: Source,
     kind: str,
     sha256: str,
     notes: tuple[str, ...],
-) -> Captured:
-    from_torch.check_inference(program, source.path)
-    with collector_paused():
-        graph = from_torch.to_graph(program, inputs, source.path)
-    names = [str(value.name) for value in graph.graph.outputs]
-    reference = from_torch.reference_of(module, program.call_spec.in_spec, inputs, names)
-    return Captured(graph=graph, reference=reference, kind=kind, sha256=sha256, notes=notes)
+) -> Loaded:
+    def graph() -> tuple[ir.Model, tuple[str, ...]]:
+        with collector_paused():
+            from edgekit.capture import from_torch
+
+            program, more = exported()
+            from_torch.check_inference(program, source.path)
+            return from_torch.to_graph(program, inputs, source.path), more
+
+    names = tuple(i.name for i in inputs)
+    run = called.runs(module, inputs)
+    return Loaded(inputs=names, run=run, graph=graph, kind=kind, sha256=sha256, notes=notes)
 
 
 @contextmanager

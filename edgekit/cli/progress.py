@@ -72,11 +72,17 @@ class _Lines:
 
     @contextmanager
     def _step(self, title: str) -> Iterator[Advance]:
-        print(title, file=sys.stderr, flush=True)
+        _print_line(title)
         yield _count_silently
 
     def note(self, text: str) -> None:
-        print(plain(text), file=sys.stderr, flush=True)
+        _print_line(plain(text))
+
+
+def _print_line(text: str) -> None:
+    """In one write, which Ctrl-C cannot part: `print` makes two of it."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _count_silently(n: int) -> None:

@@ -1,9 +1,7 @@
 """A piece of native code in a process of its own, so that its crash is an error message and not the end of the run.
 
 The parent keeps a `Worker`; the child builds `make(*args)` and answers calls of its methods. Frames go over the child's
-stdin and stdout:
-
-    count: uint64 | length: uint64 x count | part 0: a pickle, protocol 5 | parts 1..: the arrays' bytes, out of band
+stdin and stdout (see frames).
 
 Why not `multiprocessing`: spawn runs the user's script again in the child, which needs a `__main__` guard that a person
 who calls the Python API has not written; fork copies a parent whose torch threads hold locks. What we gave up: `make`
@@ -14,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +23,7 @@ from types import TracebackType
 from typing import IO, Any, BinaryIO, Self
 
 from edgekit.errors import EdgekitError
+from edgekit.run.frames import packed, read_frame, unpacked, write_frame
 
 TAIL_BYTES = 4096  # of the child's stderr, shown when it dies
 GRACE_S = 1.0  # for the child to go by itself once its stdin is closed
@@ -44,7 +41,7 @@ class Worker:
 
     def __init__(self, make: Callable[..., object], *args: object, what: str) -> None:
         assert make.__module__ != "__main__", "the child cannot import what the user's script defines"
-        build = _packed((make, args))
+        build = packed((make, args))
         self._what = what
         self._lock = threading.Lock()
         self._ready = False
@@ -65,7 +62,7 @@ class Worker:
         with self._lock:
             self._await_built()
             self._what, self._ready = what, False
-            self._send(_packed((make, args)))
+            self._send(packed((make, args)))
 
     @property
     def pid(self) -> int:
@@ -79,7 +76,7 @@ class Worker:
 
     def call(self, method: str, *args: object, timeout_s: float | None = None) -> Any:
         """What `method(*args)` returns in the child. timeout_s: after it the child is killed (EK904)."""
-        request = _packed((method, args))
+        request = packed((method, args))
         with self._lock:
             timer = self._started_timer(timeout_s)
             try:
@@ -137,7 +134,7 @@ class Worker:
             raise self._failure
         assert not self._stdin.closed, "the worker was closed"
         try:
-            _write_frame(self._stdin, parts)
+            write_frame(self._stdin, parts)
         except OSError:
             raise self._died() from None
         except BaseException:  # half a frame is on its way: the two no longer understand each other
@@ -148,33 +145,23 @@ class Worker:
         if self._failure is not None:
             raise self._failure
         try:
-            parts = _read_frame(self._stdout)
+            parts = read_frame(self._stdout)
         except BaseException:  # Ctrl-C while the child computes
             self._child.kill()
             raise
         if parts is None:
             raise self._died()
-        failed, value, trace = _unpacked(parts)
+        failed, value, trace = unpacked(parts)
         if failed:
-            raise self._told(value, trace)
+            error = told(value, trace, self._what)
+            if not self._ready:
+                self._failure = error
+            raise error
         return value
 
-    def _told(self, error: EdgekitError, trace: str) -> EdgekitError:
-        """The child's own error, its place filled in and its traceback kept for a report of a bug."""
-        if error.code in {"EK902", "EK903"}:
-            error = EdgekitError(error.code, f"{self._what} failed", error.why, error.fix)
-        error.add_note(trace)
-        if not self._ready:
-            self._failure = error
-        return error
-
     def _died(self) -> EdgekitError:
-        self._failure = _death(self._what, self._child.wait(), self._tail(), self._timed_out_s)
+        self._failure = death(self._what, self._child.wait(), tail(self._stderr), self._timed_out_s)
         return self._failure
-
-    def _tail(self) -> str:
-        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - TAIL_BYTES))
-        return self._stderr.read().decode(errors="replace").strip()
 
     def _started_timer(self, timeout_s: float | None) -> threading.Timer:
         def kill() -> None:
@@ -188,9 +175,23 @@ class Worker:
         return timer
 
 
-def _death(what: str, status: int, tail: str, timed_out_s: float | None) -> EdgekitError:
-    """The error for a child that is gone. status: as Popen.returncode, -N for signal N."""
-    last_words = f"; its last words: {tail}" if tail else ""
+def told(error: EdgekitError, trace: str, what: str) -> EdgekitError:
+    """A child's own error, its place filled in and its traceback kept for a report of a bug."""
+    if error.code in {"EK902", "EK903"}:
+        error = EdgekitError(error.code, f"{what} failed", error.why, error.fix)
+    error.add_note(trace)
+    return error
+
+
+def tail(stderr: IO[bytes]) -> str:
+    """The end of what a child said."""
+    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - TAIL_BYTES))
+    return stderr.read().decode(errors="replace").strip()
+
+
+def death(what: str, status: int, said: str, timed_out_s: float | None = None) -> EdgekitError:
+    """The error for a child that is gone. status: as Popen.returncode, -N for signal N; said: the end of its stderr."""
+    last_words = f"; its last words: {said}" if said else ""
     if timed_out_s is not None:
         return EdgekitError(
             "EK904",
@@ -230,43 +231,6 @@ def _close_quietly(stream: IO[bytes]) -> None:
         stream.close()
 
 
-# ---- frames --------------------------------------------------------------------------------------------------------
-
-
-def _packed(message: object) -> list[bytes | memoryview]:
-    buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    return [head, *(buffer.raw() for buffer in buffers)]
-
-
-def _unpacked(parts: Sequence[bytearray]) -> Any:
-    return pickle.loads(parts[0], buffers=parts[1:])
-
-
-def _write_frame(stream: IO[bytes], parts: Sequence[bytes | memoryview]) -> None:
-    lengths = [memoryview(part).nbytes for part in parts]
-    stream.write(struct.pack(f"<{1 + len(parts)}Q", len(parts), *lengths))
-    for part in parts:
-        stream.write(part)
-    stream.flush()
-
-
-def _read_frame(stream: IO[bytes]) -> list[bytearray] | None:
-    """The next frame, or None where the other side is gone."""
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-    (count,) = struct.unpack("<Q", head)
-    lengths = stream.read(8 * count)
-    if len(lengths) < 8 * count:
-        return None
-    parts = [bytearray(length) for length in struct.unpack(f"<{count}Q", lengths)]
-    for part in parts:
-        if stream.readinto(part) < len(part):  # type: ignore[attr-defined]  # a BufferedReader; IO does not say so
-            return None
-    return parts
-
-
 # ---- the child -----------------------------------------------------------------------------------------------------
 
 
@@ -275,18 +239,18 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _own_pipes()
     target: object = None
-    while (parts := _read_frame(requests)) is not None:
+    while (parts := read_frame(requests)) is not None:
         try:
-            first, args = _unpacked(parts)
+            first, args = unpacked(parts)
             if callable(first):
                 target, result = first(*args), None
             else:
                 result = getattr(target, first)(*args)
-            answer = _packed((False, result, ""))
+            answer = packed((False, result, ""))
         except Exception as error:  # whatever it is, the parent shall hear of it
-            answer = _packed((True, _as_edgekit_error(error), traceback.format_exc()))
+            answer = packed((True, as_edgekit_error(error), traceback.format_exc()))
         try:
-            _write_frame(answers, answer)
+            write_frame(answers, answer)
         except BrokenPipeError:
             break
     sys.stderr.flush()
@@ -302,7 +266,7 @@ def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, answers
 
 
-def _as_edgekit_error(error: Exception) -> EdgekitError:
+def as_edgekit_error(error: Exception) -> EdgekitError:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     match error:
         case EdgekitError():

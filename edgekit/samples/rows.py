@@ -5,8 +5,8 @@ A row is one sample of one input. Nothing here is mapped into memory, so that wh
 
 from __future__ import annotations
 
+import os
 import tempfile
-import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Handle:
     """An open file, closed when nobody reads from it any more."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.lock = file, threading.Lock()
+        self.file = file
         weakref.finalize(self, file.close)
 
 
@@ -86,15 +86,14 @@ class FileRows:
         rows = np.empty((len(indices), *self.shape), self.stored)
         flat = rows.reshape(len(indices), -1).view(np.uint8) if rows.nbytes else rows
         row_bytes = rows.nbytes // max(len(indices), 1)
-        with self.handle.lock:
-            for first, last in _runs(indices):
-                self.handle.file.seek(self.offset + indices[first] * row_bytes)
-                self._fill(flat[first:last].reshape(-1).data)
+        for first, last in _runs(indices):
+            self._fill(flat[first:last].reshape(-1).data, self.offset + indices[first] * row_bytes)
         return rows.astype(self.dtype, copy=False)
 
-    def _fill(self, view: memoryview) -> None:
+    def _fill(self, view: memoryview, offset: int) -> None:
+        """Without the file's own position, which threads and forked processes share."""
         while view:
-            n = self.handle.file.readinto(view)  # type: ignore[attr-defined]  # IO[bytes] does not declare it
+            n = os.preadv(self.handle.file.fileno(), [view], offset)
             if not n:
                 raise EdgekitError(
                     "EK121",
@@ -102,7 +101,7 @@ class FileRows:
                     "the file became shorter while it was read",
                     "make sure that nothing writes to it meanwhile",
                 )
-            view = view[n:]
+            view, offset = view[n:], offset + n
 
 
 def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,18 +18,18 @@ from edgekit.progress import SILENT, Progress
 from edgekit.run.runner import Runner
 from edgekit.samples import Samples
 from edgekit.verify import compare, intervals, ledger, metrics, qdq_file
-from edgekit.verify.compare import Answers, Ask, Likeness
+from edgekit.verify.compare import Answers, Ask, Likeness, expected
 from edgekit.verify.layers import SAMPLES, layer_errors
 from edgekit.verify.result import Agreement, LayerError, Score, Verification
 
-__all__ = ["suited", "verify"]
+__all__ = ["expected", "suited", "verify"]
 
 Pair = tuple[str, str]
 TORCH = "torch"  # the label of the model itself
 
 
 def verify(
-    reference: Callable[[Arrays], Arrays] | None,
+    reference: Iterator[Arrays] | None,
     opened: Sequence[Runner],
     samples: Samples,
     *,
@@ -40,9 +40,10 @@ def verify(
 ) -> Verification:
     """Compare every opened artifact with the reference on the same samples.
 
-    reference: the model itself, batches in and out; None makes the first float32 artifact the reference (the first of
-    all where none is float32). graph: the float graph that was quantized; it gives the ledgers and layers the model's
-    node names, MACs and source lines. The INT8 files are compared with each other too; without a graph, all files.
+    reference: what the model itself answers, from `expected`; None makes the first float32 artifact the reference
+    (the first of all where none is float32). graph: the float graph that was quantized; it gives the ledgers and layers
+    the model's node names, MACs and source lines. The INT8 files are compared with each other too; without a graph, all
+    files are.
     """
     if not len(samples):
         raise EdgekitError("EK609", "nothing to verify on", "there are 0 evaluation samples", "give some with --eval")
@@ -102,7 +103,7 @@ def _int8(files: Mapping[str, Artifact]) -> list[str]:
 
 
 def _asks(
-    reference: Callable[[Arrays], Arrays] | None,
+    reference: Iterator[Arrays] | None,
     runners: Mapping[str, Runner],
     threads: Mapping[str, ThreadPoolExecutor],
 ) -> dict[str, Ask]:
@@ -113,7 +114,7 @@ def _asks(
 
     asks = {label: asked(label, runner.run) for label, runner in runners.items()}
     if reference is not None:
-        return {TORCH: asked(TORCH, reference)} | asks
+        return {TORCH: asked(TORCH, lambda _: next(reference))} | asks
     floats = [label for label, runner in runners.items() if runner.artifact.precision == "float32"]
     first = [*floats, *runners][0]
     return {first: asks[first]} | asks

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ BATCH_BYTES = 16 << 20  # of inputs: some batches and their copies on the way to
 LARGEST_BATCH = 128
 AHEAD = 2  # batches under way: whoever is fast need not wait for the slowest at each batch
 
+T = TypeVar("T")
 Ask = Callable[[Arrays], Future[Arrays]]
 """Hands a batch to somebody who answers in a thread of his own, in order."""
 
@@ -96,6 +97,11 @@ def batch_size(samples: Samples) -> int:
     """How many samples make a batch of about BATCH_BYTES."""
     size = sum(np.dtype(dtype).itemsize * int(np.prod(shape)) for shape, dtype in samples.signature.values())
     return int(np.clip(BATCH_BYTES // max(size, 1), 1, LARGEST_BATCH))
+
+
+def expected(run: Callable[[Arrays], T], samples: Samples) -> Iterator[T]:
+    """What the model answers, batch by batch as `ask_all` asks for it."""
+    return (run(batch.inputs) for batch in samples.batches(batch_size(samples)))
 
 
 def _answered(asks: Mapping[str, Ask], samples: Samples) -> Iterator[tuple[Batch, dict[str, Arrays]]]:

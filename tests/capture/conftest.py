@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from edgekit.artifact import Arrays
-from edgekit.capture import Captured, Source, capture
+from edgekit.capture import Captured, Source, capture, load
 from edgekit.errors import EdgekitError
 
 FACTORY = """
@@ -112,11 +113,21 @@ def refused() -> Callable[..., EdgekitError]:
     return run
 
 
-def take(
-    path: Path | str, signature: dict[str, tuple[tuple[int, ...], str]] | None = None, **source: object
-) -> Captured:
-    """Capture with nothing but what is named."""
-    return capture(Source(path=str(path), **{"inputs": {}, **source}), signature)  # type: ignore[arg-type]
+@dataclass(frozen=True, kw_only=True)
+class Taken(Captured):
+    """With the model itself as a function, None for ONNX."""
+
+    reference: Callable[[Arrays], Arrays] | None
+
+
+def take(path: Path | str, signature: dict[str, tuple[tuple[int, ...], str]] | None = None, **source: object) -> Taken:
+    """Load and capture with nothing but what is named."""
+    model = load(Source(path=str(path), **{"inputs": {}, **source}), signature)  # type: ignore[arg-type]
+    captured, run = capture(model), model.run
+    names = [str(value.name) for value in captured.graph.graph.outputs]
+    reference = None if run is None else lambda arrays: dict(zip(names, run(arrays), strict=True))
+    assert model.inputs == tuple(str(value.name) for value in captured.graph.graph.inputs)
+    return Taken(**vars(captured), reference=reference)
 
 
 def run_graph(captured: Captured, arrays: Arrays) -> Arrays:
@@ -125,7 +136,7 @@ def run_graph(captured: Captured, arrays: Arrays) -> Arrays:
     return dict(zip(names, session.run(None, arrays), strict=True))
 
 
-def agrees(captured: Captured, batches: tuple[int, ...] = (1, 3), low: float = 0.0) -> None:
+def agrees(captured: Taken, batches: tuple[int, ...] = (1, 3), low: float = 0.0) -> None:
     """The graph computes what the reference computes, for every batch.
 
     1e-4 of the largest output: float32 sums in another order.

@@ -12,15 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit.capture import Captured
 from edgekit.errors import EdgekitError, Exit
-from tests.capture.conftest import IMAGE, Net, agrees, run_graph, take
+from tests.capture.conftest import IMAGE, Net, Taken, agrees, run_graph, take
 
 Refused = Callable[..., EdgekitError]
 VECTOR = (1, 4)
 
 
-def built(module: type[nn.Module] | str, **source: Any) -> Captured:
+def built(module: type[nn.Module] | str, **source: Any) -> Taken:
     """Capture a class of this file through its factory spec."""
     name = module if isinstance(module, str) else module.__name__
     return take(f"{__file__}:{name}", **source)

@@ -12,7 +12,7 @@ from edgekit.samples import load_samples
 from tests.models import graph, node, weights
 
 MODEL = graph({"x": (1, 4, 5, 5)}, [node("Conv", ["x", "w"], ["a"]), node("Erf", ["a"])], {"w": weights(6, 4, 1, 1)})
-CAPTURED = Captured(graph=MODEL, reference=None, kind="ONNX", sha256="0", notes=())
+CAPTURED = Captured(graph=MODEL, kind="ONNX", sha256="0", notes=())
 
 
 def test_model_facts_are_of_the_simplified_graph():

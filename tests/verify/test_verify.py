@@ -16,7 +16,7 @@ from edgekit.artifact import Arrays, Artifact, TensorSpec
 from edgekit.errors import EdgekitError, Exit
 from edgekit.run.runner import Runner
 from edgekit.samples import Samples
-from edgekit.verify import compare
+from edgekit.verify import compare, expected
 from edgekit.verify import verify as door
 from edgekit.verify.result import Verification
 from tests.verify import nets
@@ -53,7 +53,7 @@ def samples(files: dict[str, Artifact]) -> Samples:
 def verify(reference: Any, artifacts: list[Artifact], samples: Samples, **options: Any) -> Verification:
     with ExitStack() as stack:
         runners = [stack.enter_context(Runner(artifact)) for artifact in artifacts]
-        return door(reference, runners, samples, **options)
+        return door(reference and expected(reference, samples), runners, samples, **options)
 
 
 @pytest.fixture(scope="module")

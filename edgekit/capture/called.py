@@ -1,0 +1,85 @@
+"""An nn.Module as it is called: by its inputs' names, on arrays. What it takes to trace one is in from_torch."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from edgekit.artifact import Arrays
+from edgekit.capture.captured import Run
+from edgekit.capture.shapes import Input
+
+
+def parameters(module: nn.Module) -> tuple[list[str], int]:
+    """The names of forward's inputs in order, and how many of them have no default; no names where it takes `*args`."""
+    if isinstance(module, torch.jit.ScriptModule):
+        arguments = getattr(module.forward, "schema").arguments[1:]  # noqa: B009 - torch does not declare it
+        return [a.name for a in arguments], sum(not a.has_default_value() for a in arguments)
+    kinds = inspect.signature(module.forward).parameters.values()
+    named = [p for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if any(p.kind == p.VAR_POSITIONAL for p in kinds) and not named:
+        return [], 0
+    return [p.name for p in named], sum(p.default is p.empty for p in named)
+
+
+class Spread(nn.Module):
+    """A module that takes its inputs in a row, put into the places (keywords, nested tuples) that `spec` describes."""
+
+    def __init__(self, module: nn.Module, spec: pytree.TreeSpec) -> None:
+        super().__init__()
+        self.module, self.spec = module, spec
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        args, kwargs = pytree.tree_unflatten(inputs, self.spec)
+        return self.module(*args, **kwargs)
+
+
+def taking(module: nn.Module, inputs: Sequence[Input], names: Sequence[str]) -> nn.Module:
+    """The module, called by keyword where the inputs skip one of forward's parameters."""
+    fed = [i.name for i in inputs]
+    if not names or fed == list(names[: len(fed)]):
+        return module
+    return Spread(module, pytree.tree_structure(((), dict.fromkeys(fed, 0))))
+
+
+def runs(module: nn.Module, inputs: Sequence[Input]) -> Run:
+    """The module as a function of arrays by input name, which gives its tensors in order.
+
+    It runs on one thread: files are verified beside it, and OpenMP threads that wait for a taken core burn the others.
+    Images are kept channels last, which halves the time of depthwise convolutions; the numbers stay, to rounding.
+    """
+    prepared: list[nn.Module] = []  # at the first run: exporting and folding read the weights as they came
+
+    def run(arrays: Arrays) -> list[NDArray[Any]]:
+        torch.set_num_threads(1)  # of the calling thread
+        if not prepared:
+            prepared.append(_channels_last(module))
+        fed = [torch.from_numpy(np.ascontiguousarray(arrays[i.name]).astype(i.dtype, copy=False)) for i in inputs]
+        with torch.inference_mode():
+            leaves = pytree.tree_leaves(prepared[0](*fed))
+        return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+    return run
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    """A copy whose convolutions take images channels last; what cannot be copied stays as it is.
+
+    A copy, since the module may be the user's own.
+    """
+    if isinstance(module, torch.jit.ScriptModule) or not any(p.ndim == 4 for p in module.parameters()):
+        return module
+    try:
+        copied = copy.deepcopy(module)
+    except Exception:  # whatever its attributes raise; torch's own for computed ones, as of weight_norm
+        return module
+    copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; missing from the stubs
+    return copied
