@@ -10,24 +10,27 @@ import signal
 import sys
 from typing import NoReturn
 
-from edgekit.errors import Exit
+from edgekit.cli.interruption import Terminated, told
 
 COLLECTED_AT = 20_000  # new objects; Python's 700 make a fifth of the time that torch takes to import
-TERMINATED = 128 + signal.SIGTERM  # what shells report for it
 
 
 def main() -> None:
     """What the `edgekit` script calls."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # an exception: what is open is closed and removed
+    signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(COLLECTED_AT)
     try:
         from edgekit.cli.commands import run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # before the commands were there
-        print("interrupted: nothing was written", file=sys.stderr)
-        code = Exit.INTERRUPTED
+    except KeyboardInterrupt as stop:  # before the commands were there
+        code = told(stop)
     _leave(code)
+
+
+def _terminate(*_: object) -> NoReturn:
+    """As an exception, so that what is open is closed and removed."""
+    raise Terminated
 
 
 def _leave(code: int) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from edgekit.cli import options
+from edgekit.cli.interruption import too_late
 from edgekit.cli.progress import watching
 
 Precision = Annotated[
@@ -47,4 +48,5 @@ def convert(
 
     with watching(verbose) as progress:
         report = pipeline.convert(wanted, precision, progress)
+        too_late()
     result.print_report(report, json)

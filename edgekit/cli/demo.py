@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from edgekit.cli import options
+from edgekit.cli.interruption import too_late
 from edgekit.cli.progress import watching
 from edgekit.errors import EdgekitError
 
@@ -37,6 +38,7 @@ def demo(
     _say(f"\nwhat follows is the same as\n\n  {_command(output)}\n")
     with watching(verbose) as progress:
         report = pipeline.quantize(recipe, progress)
+        too_late()
     result.print_report(report, json)
 
 

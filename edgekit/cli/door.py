@@ -13,6 +13,7 @@ from typing import cast
 
 import typer
 
+from edgekit.cli import interruption
 from edgekit.errors import EdgekitError, Exit
 from edgekit.plain import plain
 
@@ -30,8 +31,8 @@ def guarded(call: Callable[[], int | None]) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _closed_pipe()
-    except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted: nothing was written", Exit.INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        return interruption.told(stop)
     except typer.Exit as stop:
         return stop.exit_code
     except UsageError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edgekit.cli import options
+from edgekit.cli.interruption import too_late
 from edgekit.cli.progress import watching
 
 
@@ -47,4 +48,5 @@ def quantize(
 
     with watching(verbose) as progress:
         report = pipeline.quantize(wanted, progress)
+        too_late()
     result.print_report(report, json)

@@ -45,7 +45,7 @@ def to_onnx(
     graph = graph.clone()
     if activations == UINT8:
         _shift_to_uint8(graph)
-        widen(graph)
+        widen(graph, image=not nhwc)
     qparams = _integer_io(graph) if io_int8 else {}
     if nhwc:
         _channels_last(graph)

@@ -19,13 +19,16 @@ LANES = 16
 INPUTS = 4
 
 
-def widen(graph: ir.Model) -> None:
-    """Fill up thin depthwise convolutions between two convolutions, and the three channels of an image. In place."""
+def widen(graph: ir.Model, image: bool = True) -> None:
+    """Fill up thin depthwise convolutions between two convolutions, and the three channels of an image. In place.
+
+    image: not where it comes channels last: ONNX Runtime cannot move the transpose past the filling.
+    """
     for node in list(graph.graph):
         if node.op_type == "Conv" and _is_thin_depthwise(node):
             _fill_depthwise(graph, node)
     for node in list(graph.graph):
-        if node.op_type == "Conv" and _takes_image(node):
+        if image and node.op_type == "Conv" and _takes_image(node):
             _fill_image(graph, node)
 
 

@@ -82,3 +82,8 @@ def test_what_others_read_stays(tail):
 
 def test_without_a_bias_it_stays():
     assert groups_and_shapes(lowered(mobile(bias=False).quantized()))[1] == (8, (8, 1))
+
+
+def test_an_image_that_comes_channels_last_stays():
+    data = to_onnx(mobile().quantized(), activations=np.dtype(np.uint8), nhwc=True, io_int8=False, metadata={}).data
+    assert "Pad" not in {n.op_type for n in onnx.load_from_string(data).graph.node}

@@ -1,0 +1,26 @@
+"""Being stopped from outside: Ctrl-C, and the SIGTERM of a build that ran out of time."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from edgekit.errors import Exit
+
+TERMINATED = 128 + signal.SIGTERM  # what shells report for it
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. Not SystemExit, which a user's code may raise and which is then an error of that code."""
+
+
+def told(stop: BaseException) -> int:
+    """Say so, and give the exit code."""
+    print("interrupted: nothing was written", file=sys.stderr)
+    return TERMINATED if isinstance(stop, Terminated) else Exit.INTERRUPTED
+
+
+def too_late() -> None:
+    """The files are in place, and what is left is to say so: an interruption would tell the opposite."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
