@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     io: Literal["float32", "int8"]
     format: Sequence[Literal["onnx", "tflite"]]
     layout: Literal["keep", "nhwc"]
+    batch: int
     overwrite: bool
     metric: str
     layers: bool

@@ -55,13 +55,14 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A file that a runtime can run. inputs and outputs are in the file's order."""
+    """A file that a runtime can run. inputs and outputs are in the file's order; batch: samples that a run takes."""
 
     path: Path
     format: Format
     precision: Precision
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    batch: int = 1
 
     @property
     def size_bytes(self) -> int:
@@ -70,6 +71,14 @@ class Artifact:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def to_file(self, inputs: Arrays) -> Arrays:
+        """Samples as the file takes them, at most as many as it takes: the last one again, where there are fewer."""
+        return {spec.name: spec.to_file(self._filled(inputs[spec.name])) for spec in self.inputs}
+
+    def _filled(self, x: NDArray[Any]) -> NDArray[Any]:
+        missing = self.batch - len(x) if self.batch > 1 else 0
+        return np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) if missing else x
 
     @property
     def label(self) -> str:

@@ -277,6 +277,12 @@ PAGES: dict[str, Page] = {
     "EK504": Page(
         Exit.UNSUPPORTED, "too large for float16", "A weight lies beyond 65504, the largest number that float16 holds."
     ),
+    "EK505": Page(
+        Exit.UNSUPPORTED,
+        "a batch that the model does not allow",
+        "--batch asks for a TFLite file that takes several samples per run, but the model fixes its batch, or mixes its"
+        " samples. Leave --batch out, or export the model with an open batch.",
+    ),
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------
     "EK601": Page(
         Exit.USAGE,

@@ -30,6 +30,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "output": ("output", "directory"),
     "format": ("output", "formats"),
     "layout": ("output", "layout"),
+    "batch": ("output", "batch"),
     "overwrite": ("output", "overwrite"),
     "metric": ("verify", "metric"),
     "layers": ("verify", "layers"),

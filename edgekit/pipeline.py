@@ -154,6 +154,8 @@ def _facts(
 ) -> dict[str, Any]:
     """What every report says, whatever was done."""
     unverified = ["not verified: there are no samples to judge on (--data or --eval)"] * (data.evaluation is None)
+    batch = recipe.output.batch
+    several = [f"a run of a TFLite file takes {batch} samples, and so does its latency"] * (batch > 1)
     unwritten = [f"not written: {refusal.what}: {refusal.why}" for refusal in refusals]
     return {
         "version": version("edgekit"),
@@ -161,7 +163,7 @@ def _facts(
         "model": compose.model_facts(outputs.stem, recipe.model, captured, graph),
         "machine": this_machine(),
         "files": tuple(compose.file_facts(file.artifact, outputs.directory, file.transposes) for file in lowered),
-        "notes": (*captured.notes, *data.notes, *unwritten, *unverified),
+        "notes": (*captured.notes, *data.notes, *several, *unwritten, *unverified),
     }
 
 
@@ -224,6 +226,7 @@ def _wishes(recipe: Recipe, device: Device | None, data: Data) -> Wishes:
         activations=device.onnx_activations if device is not None else "uint8",
         nhwc=recipe.output.layout == "nhwc",
         io_int8=recipe.quantize.io == "int8",
+        batch=recipe.output.batch,
         metadata=metadata,
     )
 

@@ -13,6 +13,7 @@ from edgekit.preprocess import Preprocess
 from edgekit.schema import Keys, Section, held_against, read_toml
 
 Count = Annotated[int, Field(ge=1, strict=True)]
+Batch = Annotated[int, Field(ge=1, le=4096, strict=True)]
 Threads = Annotated[int, Field(ge=1, le=256, strict=True)]  # beyond any machine, a runtime only stalls
 Flag = Annotated[bool, Field(strict=True)]
 Dim = Annotated[int, Field(ge=1, strict=True)]
@@ -52,11 +53,13 @@ class Quantize(Section):
 
 
 class Output(Section):
-    """directory: None is <stem>-edgekit beside where edgekit runs; layout: of the files' inputs."""
+    """directory: None is <stem>-edgekit beside where edgekit runs; layout: of the files' inputs; batch: samples
+    that a run of the TFLite file takes (the ONNX file takes any number)."""
 
     directory: Path | None = None
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("onnx", "tflite")
     layout: Literal["keep", "nhwc"] = "keep"
+    batch: Batch = 1
     overwrite: Flag = False
 
 

@@ -170,3 +170,14 @@ def test_an_op_without_a_tflite_form_still_gives_onnx(place):
     ]
     said = json.loads((place.folder / "odd" / "report.json").read_text())
     assert any("not written" in note for note in said["notes"])
+
+
+def test_several_samples_per_run(place, report):
+    made = pipeline.quantize(place.recipe("four", output={"batch": 4}, verify={"layers": True}))
+    by_label = {file.label: opened(Path(file.path)) for file in made.files}
+    assert [by_label[label].batch for label in ("INT8 ONNX", "INT8 TFLite")] == [1, 4]
+    assert "a run of a TFLite file takes 4 samples, and so does its latency" in made.notes
+    one, four = report.verification, made.verification
+    assert four.agreements[0].identical == one.agreements[0].identical
+    assert [score.value for score in four.scores] == [score.value for score in one.scores]
+    assert {error.label for error in four.layers} == {"INT8 ONNX", "INT8 TFLite"}

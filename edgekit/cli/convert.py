@@ -37,6 +37,7 @@ def convert(
     input: options.Inputs = None,
     trust_pickle: options.TrustPickle = None,
     layout: options.Layout = None,
+    batch: options.Batch = None,
     metric: options.Metric = None,
     json: options.Json = False,
     verbose: options.Verbose = False,

@@ -133,6 +133,10 @@ Layout = Annotated[
     Literal["keep", "nhwc"] | None,
     typer.Option("--layout", help="Layout of the files' inputs. Default: keep, the model's own."),
 ]
+Batch = Annotated[
+    int | None,
+    typer.Option("--batch", metavar="N", min=1, help="Samples per run of the TFLite file; ONNX takes any. Default: 1."),
+]
 Overwrite = Annotated[
     bool | None,
     typer.Option("--overwrite", help="Replace files that are already there. Default: refused.", show_default=False),

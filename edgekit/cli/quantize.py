@@ -34,6 +34,7 @@ def quantize(
     io: options.Io = None,
     format: options.Formats = None,
     layout: options.Layout = None,
+    batch: options.Batch = None,
     metric: options.Metric = None,
     layers: options.Layers = None,
     threads: options.Threads = None,

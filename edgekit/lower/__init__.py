@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgekit.artifact import METADATA_KEY, Artifact, Format, Precision
+from edgekit.lower.batch import at_batch
 from edgekit.lower.half import halve_weights
 from edgekit.lower.onnx import to_onnx
 from edgekit.lower.tflite import to_tflite
@@ -20,11 +21,12 @@ from edgekit.lower.tflite import to_tflite
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
     """How a file should look. activations: the integers of an INT8 ONNX file; nhwc: images channels last; io_int8: take
-    and give integers; metadata: JSON-able, what travels in the file."""
+    and give integers; batch: samples per run of a TFLite file; metadata: JSON-able, what travels in the file."""
 
     activations: Literal["uint8", "int8"]
     nhwc: bool
     io_int8: bool
+    batch: int = 1
     metadata: Mapping[str, Any]
 
 
@@ -50,9 +52,11 @@ def lower(graph: ir.Model, format: Format, precision: Precision, path: Path, wis
         )
         data, inputs, outputs, transposes = file.data, file.inputs, file.outputs, None
     else:
-        text = {METADATA_KEY: json.dumps(wishes.metadata, sort_keys=True)}
+        text = {METADATA_KEY: json.dumps({**wishes.metadata, "batch": wishes.batch}, sort_keys=True)}
+        graph = at_batch(graph, wishes.batch) if wishes.batch > 1 else graph
         made = to_tflite(graph, nhwc=wishes.nhwc, io_int8=wishes.io_int8, metadata=text)
         data, inputs, outputs, transposes = made.data, made.inputs, made.outputs, made.transposes
     path.write_bytes(data)
-    artifact = Artifact(path=path, format=format, precision=precision, inputs=inputs, outputs=outputs)
+    batch = 1 if format == "onnx" else wishes.batch
+    artifact = Artifact(path=path, format=format, precision=precision, inputs=inputs, outputs=outputs, batch=batch)
     return Lowered(artifact=artifact, transposes=transposes)

@@ -99,6 +99,7 @@ def _tflite(path: Path) -> Artifact:
         precision="int8" if quantized else "float16" if halved else "float32",
         inputs=specs[0],
         outputs=specs[1],
+        batch=int(metadata.get("batch", 1)),
     )
 
 

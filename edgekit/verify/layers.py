@@ -73,23 +73,20 @@ def layer_errors(
 def _opened(artifact: Artifact, stack: ExitStack) -> Ask:
     what = f"running '{artifact.path.name}'"
 
-    def to_file(inputs: Arrays) -> Arrays:
-        return {spec.name: spec.to_file(inputs[spec.name]) for spec in artifact.inputs}
-
     if artifact.format == "onnx":
         session = stack.enter_context(Worker(ort.Session, _int8_taps(artifact), what=what))
 
         def ask_onnx(inputs: Arrays) -> Arrays:
-            seen: Arrays = session.call("run", to_file(inputs))
+            seen: Arrays = session.call("run", artifact.to_file(inputs))
             return {name.removesuffix(TAP): y for name, y in seen.items() if name.endswith(TAP)}
 
         return ask_onnx
     interpreter = stack.enter_context(Worker(litert.Interpreter, str(artifact.path), 1, False, True, what=what))
 
     def ask_tflite(inputs: Arrays) -> Arrays:
-        interpreter.call("run", to_file(inputs))
+        interpreter.call("run", artifact.to_file(inputs))
         values: Arrays = interpreter.call("real_values")
-        return values
+        return {name: y[:1] if artifact.batch > 1 and len(y.shape) else y for name, y in values.items()}
 
     return ask_tflite
 
