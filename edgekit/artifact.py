@@ -42,7 +42,7 @@ class TensorSpec:
             x = np.transpose(x, self.axes)
         if self.qparams is not None:
             x = affine.quantize(x, self.qparams)
-        return np.ascontiguousarray(x, dtype=self.dtype)
+        return np.asarray(x, dtype=self.dtype, order="C")  # ascontiguousarray would give a scalar an axis
 
     def from_file(self, x: NDArray[Any]) -> NDArray[Any]:
         """The file's tensor as the model would give it."""

@@ -233,8 +233,13 @@ PAGES: dict[str, Page] = {
     ),
     "EK208": Page(Exit.UNSUPPORTED, "custom op", "The ONNX file uses an op outside of the standard's own domain."),
     "EK209": Page(Exit.UNSUPPORTED, "invalid ONNX", "The file breaks a rule of ONNX: an op, a type or a shape."),
-    "EK210": Page(Exit.UNSUPPORTED, "opset not read", "ONNX files of opset 13 to 24 are read."),
+    "EK210": Page(Exit.UNSUPPORTED, "opset not read", "ONNX files of opset 1 to 28 are read."),
     "EK211": Page(Exit.UNSUPPORTED, "not a float32 model", "The model takes or holds another float type."),
+    "EK213": Page(
+        Exit.UNSUPPORTED,
+        "shape known only at run time",
+        "The result of an op has a size that depends on the data, or is a sequence: neither file can hold that.",
+    ),
     "EK212": Page(Exit.UNSUPPORTED, "fixed batch", "The file takes only one batch size, other than 1."),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     "EK411": Page(

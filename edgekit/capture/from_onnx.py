@@ -11,17 +11,16 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 from onnxscript import version_converter
 
-from edgekit.capture import onnx_file, shapes
+from edgekit.capture import newer, onnx_file, shapes
 from edgekit.capture.captured import BATCH, OPSET, not_finite
 from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
 
-OLDEST_OPSET = 7  # from here on the ONNX project converts; the report says so below 13, which is what exporters write
-QUIET_OPSET = 13
-NEWEST_OPSET = 24  # what the onnxruntime that edgekit asks for runs
+OLDEST_OPSET = 7  # from here on onnxscript converts, and before it the ONNX project's own converter
+QUIET_OPSET = 13  # below it the report says that the model was converted; it is what exporters write
 # Local functions and both spellings of the standard's own domain.
 STANDARD = {"", "ai.onnx"}
-QUANTIZED = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
+QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 # Ops whose weights must be finite; elsewhere a constant -inf may be a mask.
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "LayerNormalization", "LSTM", "GRU", "RNN"}
 
@@ -34,6 +33,8 @@ def from_onnx(
     _check_ops(path, proto)
     _drop_weight_inputs(proto)
     opset = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD), 0)
+    if 0 < opset < OLDEST_OPSET:
+        proto = _first_converted(path, proto)
     graph = _converted(path, _inlined(path, proto))
     _check_weights(path, graph)
     notes = [f"converted from opset {opset} to {OPSET}"] if opset < QUIET_OPSET else []
@@ -72,6 +73,7 @@ def _drop_weight_inputs(proto: onnx.ModelProto) -> None:
     """Exporters before 2019 list every weight among the inputs; a weight is a constant here."""
     weights = {tensor.name for tensor in proto.graph.initializer}
     fed = [value for value in proto.graph.input if value.name not in weights]
+    proto.ir_version = max(proto.ir_version, 4)  # the first in which a weight need not be an input
     del proto.graph.input[:]
     proto.graph.input.extend(fed)
 
@@ -96,15 +98,30 @@ def _invalid(path: Path, broken: Exception) -> EdgekitError:
     )
 
 
+def _first_converted(path: Path, proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A model from before broadcasting was NumPy's, after it."""
+    try:
+        return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
+    except (RuntimeError, ValueError) as broken:
+        raise _invalid(path, broken) from broken
+
+
 def _converted(path: Path, graph: ir.Model) -> ir.Model:
-    """The same model at opset 20 or above, the versions that the stages know."""
+    """The same model at opset 20 to 24, the versions that the stages know."""
     opset = graph.opset_imports.get("", 0)
-    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+    if not 0 < opset <= newer.KNOWN:
         raise EdgekitError(
             "EK210",
             f"'{path}' is of an opset that edgekit does not read",
-            f"it is opset {opset}; {OLDEST_OPSET} to {NEWEST_OPSET} are read",
+            f"it is opset {opset}; 1 to {newer.KNOWN} are read",
             f"export it again with opset_version={OPSET}, or convert it with onnx.version_converter",
+        )
+    if opset > newer.RUN and (op := newer.under_newest_run(graph)) is not None:
+        raise EdgekitError(
+            "EK210",
+            f"'{path}' is of an opset that edgekit does not read",
+            f"it is opset {opset}, in which {op} has a form that opset {newer.RUN} lacks",
+            f"export it again with opset_version={OPSET}",
         )
     if opset >= OPSET:
         return graph
@@ -137,34 +154,51 @@ def _check_weights(path: Path, graph: ir.Model) -> None:
 def _fix_sizes(
     path: Path, graph: ir.Model, inputs: Mapping[str, shapes.Shape], signature: shapes.Signature | None
 ) -> list[str]:
-    """Give every open size but the batch its number, everywhere; call the batch 'batch'. Returns notes."""
-    held = {str(value.name): _open_shape(path, value) for value in graph.graph.inputs}
+    """Give every open size but the batch its number, everywhere; call the batch 'batch'. Returns notes.
+
+    An input of fixed sizes that is no batch of 1 stays as it is, where no samples are given: those come in batches.
+    """
+    held = {str(value.name): _open_shape(path, value, whole=signature is None) for value in graph.graph.inputs}
     settled, _ = shapes.complete(str(path), held, inputs, signature)
     names: dict[str, str | int] = {}
-    fixed = False
+    notes: set[str] = set()
     for value, fed in zip(graph.graph.inputs, settled, strict=True):
+        if _is_whole(value):
+            notes.add(shapes.NO_BATCH)
+            continue
         assert value.shape is not None
         first, *rest = value.shape
-        fixed |= isinstance(first, int)
+        if isinstance(first, int):
+            notes.add(shapes.FIXED_AT_ONE)
         names |= {str(d): size for d, size in zip(rest, fed.shape, strict=True) if not isinstance(d, int)}
         names |= {} if isinstance(first, int) else {str(first): BATCH}
         value.shape = ir.Shape([first if isinstance(first, int) else BATCH, *fed.shape])
     for node in graph.graph.all_nodes():
         for value in node.outputs:
             _rename_sizes(value, names)
-    return [shapes.FIXED_AT_ONE] if fixed else []
+    return sorted(notes)
 
 
-def _open_shape(path: Path, value: ir.Value) -> shapes.OpenShape:
+def _is_whole(value: ir.Value) -> bool:
+    """Whether the input is one tensor of fixed sizes without a batch of 1: a scalar, or several rows at once."""
+    return value.shape is not None and value.shape.is_static() and (value.shape.rank() == 0 or value.shape[0] != 1)
+
+
+def _open_shape(path: Path, value: ir.Value, *, whole: bool) -> shapes.OpenShape:
+    """The shape without the batch. whole: inputs without one are taken."""
     name = str(value.name)
-    if value.shape is None or value.dtype is None or value.shape.rank() == 0:
-        raise shapes.no_batch(str(path), name, "no plain tensor" if value.shape is None else "a scalar")
+    if value.shape is None or not isinstance(value.type, ir.TensorType):
+        raise shapes.no_batch(str(path), name, "no plain tensor")
+    if value.type.dtype not in FED:
+        raise shapes.not_float32(str(path), name, value.type.dtype.name.lower())
+    if _is_whole(value) and whole:
+        return tuple(d for d in value.shape if isinstance(d, int))[1:], str(value.type.dtype.numpy())
+    if value.shape.rank() == 0:
+        raise shapes.no_batch(str(path), name, "a scalar")
     first, *rest = value.shape
     if isinstance(first, int) and first != 1:
         raise shapes.fixed_batch(str(path), name, first)
-    if value.dtype not in FED:
-        raise shapes.not_float32(str(path), name, value.dtype.name.lower())
-    return tuple(d if isinstance(d, int) else None for d in rest), str(value.dtype.numpy())
+    return tuple(d if isinstance(d, int) else None for d in rest), str(value.type.dtype.numpy())
 
 
 OTHER_FLOATS = {ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}

@@ -12,6 +12,7 @@ Shape = tuple[int, ...]
 OpenShape = tuple[tuple[int | None, ...], str]
 Signature = Mapping[str, tuple[Shape, str]]
 FIXED_AT_ONE = "the batch is fixed at 1, as in the file"
+NO_BATCH = "an input of fixed sizes has no batch of 1: the files take it as it is, and no samples can be fed"
 AGREE = "change the preprocess or --input so that they agree"
 CHANNELS_LAST = (
     'images keep their channels last with [preprocess] model_layout = "nhwc" in a recipe, named with --recipe; arrays'
@@ -122,8 +123,9 @@ def fixed_batch(model: str, name: str, batch: int) -> EdgekitError:
     return EdgekitError(
         "EK212",
         f"'{model}' takes only batches of {batch}",
-        f"the first axis of its input '{name}' is fixed at {batch}; it must be open, or 1",
-        "export it again with a dynamic batch (dynamic_shapes, or dynamic_axes in older exporters) or with batch 1",
+        f"the first axis of its input '{name}' is fixed at {batch}; to feed samples it must be open, or 1",
+        "export it again with a dynamic batch (dynamic_shapes, or dynamic_axes in older exporters) or with batch 1; "
+        "`edgekit convert` without samples takes an ONNX model as it is",
     )
 
 

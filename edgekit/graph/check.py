@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgekit.graph import facts
+from edgekit.errors import EdgekitError
+from edgekit.graph import facts, source
 
 
 def checked(graph: ir.Model) -> ir.Model:
@@ -19,11 +20,24 @@ def checked(graph: ir.Model) -> ir.Model:
         for value in node.inputs:
             assert value is None or value in known, f"{node.name} reads {value.name if value else ''} before it is made"
         for value in node.outputs:
+            if value.name == "":  # an optional output that nobody wants
+                continue
             assert value.name and value.name not in names, f"two values are called {value.name!r}"
             names.add(value.name)
             known.add(value)
-            assert value.dtype is not None and value.shape is not None, f"{value.name} has no type or shape"
+            if value.dtype is None or value.shape is None:
+                raise _unknown(node, value)
     for value in graph.graph.outputs:
         assert value in known, f"the output {value.name} is made by nobody"
     assert all(facts.static_shape(value) is not None for value in graph.graph.inputs)
     return graph
+
+
+def _unknown(node: ir.Node, value: ir.Value) -> EdgekitError:
+    """Loops, sequences and the like: nothing says how large the result is, whatever the input."""
+    return EdgekitError(
+        "EK213",
+        f"the shape of '{value.name}' is not known before the model runs",
+        f"it is made by {source.describe(node)}",
+        "leave that part of the model out, or write it with ops whose results have a fixed size",
+    )

@@ -59,6 +59,22 @@ def bypass(graph: ir.Model, node: ir.Node, position: int = 0) -> None:
         source.name = name
 
 
+def take_over(graph: ir.Model, old: ir.Value, new: ir.Value) -> None:
+    """`new` stands for `old` from now on, by name too where `old` is the graph's output."""
+    if not old.is_graph_output():
+        ir.convenience.replace_all_uses_with(old, new)
+        return
+    if new.is_graph_output() or new.producer() is None:  # it has a name of its own that callers know
+        twin = ir.Value(name=f"{old.name}_twin", shape=old.shape, type=old.type)
+        producer = new.producer() or old.producer()
+        assert producer is not None
+        graph.graph.insert_after(producer, ir.node("Identity", [new], outputs=[twin], name=f"{old.name}_twin"))
+        new = twin
+    name = old.name
+    ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    old.name, new.name = f"{name}_before", name
+
+
 def can_bypass(node: ir.Node) -> bool:
     """False where the bypass would make an input or a constant of the graph its output, or merge two outputs."""
     source, output = node.inputs[0], node.outputs[0]
@@ -73,7 +89,7 @@ def rename_clashes(graph: ir.Model) -> None:
     border = {*graph.graph.inputs, *graph.graph.outputs}
     taken = {value.name for value in border}
     for value in [*made, *graph.graph.initializers.values()]:
-        if value not in border:
+        if value not in border and value.name != "":  # "": an optional output that nobody wants
             value.name = _unused(value.name or "", taken)
             taken.add(value.name)
     names: set[str | None] = set()

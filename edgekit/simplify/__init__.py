@@ -17,6 +17,7 @@ from onnxscript.rewriter.rules.common import fuse_hardswish_rules
 from edgekit.graph import edit
 from edgekit.simplify.activations import canonical_activations
 from edgekit.simplify.affine_ops import fold_affine_ops
+from edgekit.simplify.constants import fold_constants
 from edgekit.simplify.gemms import canonical_gemms
 from edgekit.simplify.norms import fuse_layer_norms
 from edgekit.simplify.shapes import canonical_shapes
@@ -25,7 +26,7 @@ from edgekit.simplify.windows import explicit_pads
 
 def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
-    graph = fuse_layer_norms(fold(explicit_pads(graph)))
+    graph = fuse_layer_norms(fold(explicit_pads(fold_constants(graph))))
     graph = canonical_shapes(graph)
     graph = canonical_gemms(graph)
     graph = canonical_activations(graph)

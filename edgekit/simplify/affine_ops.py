@@ -48,7 +48,8 @@ def fold_affine_ops(graph: ir.Model) -> ir.Model:
 def _affine_ops(nodes: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, Affine, ir.Value]]:
     """(node, what it computes, its data input), while the graph is edited."""
     for node in list(nodes):
-        x = node.inputs[_data_input(node)] if node.inputs else None
+        position = _data_input(node)
+        x = node.inputs[position] if position < len(node.inputs) else None
         if x is not None and (affine := affine_of(node)) is not None:
             yield node, affine, x
 
@@ -88,7 +89,8 @@ def affine_of(node: ir.Node) -> Affine | None:
 
 
 def _data_input(node: ir.Node) -> int:
-    return 1 if node.op_type != "BatchNormalization" and facts.constant(node.inputs[0]) is not None else 0
+    first = node.inputs[0] if node.inputs and node.op_type != "BatchNormalization" else None
+    return 0 if facts.constant(first) is None else 1
 
 
 def _per_channel(array: NDArray[np.floating], channels: int, rank: int) -> NDArray[np.float64] | None:

@@ -1,6 +1,7 @@
 import onnx_ir as ir
 import pytest
 
+from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from tests.models import graph, node
 
@@ -24,8 +25,9 @@ def test_two_values_of_one_name():
 def test_a_value_without_a_shape():
     model = two_relus()
     model.graph[0].outputs[0].shape = None
-    with pytest.raises(AssertionError, match="a has no type or shape"):
+    with pytest.raises(EdgekitError, match="the shape of 'a' is not known") as error:
         checked(model)
+    assert error.value.code == "EK213"
 
 
 def test_a_value_that_is_read_before_it_is_made():

@@ -55,12 +55,14 @@ def transposed_convolution(draft: Draft, node: Node) -> None:
     sides = tuple(zip(x.shape[1:3], strides, kernel.shape[2:], out.shape[1:3], low, strict=True))
     same = all(o == i * s and p == max(0, (i - 1) * s + k - o) // 2 for i, s, k, o, p in sides)
     size = [o if same else max((i - 1) * s + k, p + o) for i, s, k, o, p in sides]
-    full = out if size == list(out.shape[1:3]) else draft.temporary(out, "uncropped", (1, *size, out.shape[3]))
+    full = (
+        out if size == list(out.shape[1:3]) else draft.temporary(out, "uncropped", (out.shape[0], *size, out.shape[3]))
+    )
     options = schema.TransposeConvOptionsT(padding=schema.Padding.SAME if same else schema.Padding.VALID)
     options.strideH, options.strideW = strides
     _transposed_groups(draft, node, x, kernel, full, options)
     if full is not out:
-        crop(draft, full, (0, *low, 0), (1, low[0] + out.shape[1], low[1] + out.shape[2], out.shape[3]), out)
+        crop(draft, full, (0, *low, 0), (out.shape[0], low[0] + out.shape[1], low[1] + out.shape[2], out.shape[3]), out)
     store_image(draft, node, out)
 
 

@@ -88,7 +88,7 @@ class Draft:
 
     def constant(self, data: Array, name: str, qparams: QParams | None = None) -> Tensor:
         """A constant tensor; equal ones are stored once, float16 ones are widened at run time."""
-        data = np.ascontiguousarray(data)
+        data = np.asarray(data, order="C")  # ascontiguousarray would give a scalar an axis
         key = (data.dtype.str, data.shape, data.tobytes(), qparams)
         if key not in self._constants:
             stored = Tensor(name=self.unique(name), shape=data.shape, dtype=data.dtype, qparams=qparams, data=data)
