@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,8 +31,15 @@ def shape(value: ir.Value) -> tuple[int | None, ...]:
 
 
 def static_shape(value: ir.Value, batch: int = 1) -> tuple[int, ...]:
-    """The value's shape with `batch` in place of every dynamic axis."""
-    return tuple(batch if d is None else d for d in shape(value))
+    """The value's shape with `batch` in place of every dynamic axis, "98*batch" being 98 times that."""
+    assert value.shape is not None, f"{value.name} has no shape: infer shapes first"
+    return tuple(d if isinstance(d, int) else _times(d) * batch for d in value.shape)
+
+
+def _times(dim: ir.SymbolicDim) -> int:
+    """How often the batch goes into an open axis."""
+    found = _MULTIPLE.match(dim.value or "")
+    return int(found[1]) if found else 1
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
@@ -66,6 +74,7 @@ def is_quantized(graph: ir.Model) -> bool:
 
 
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_MULTIPLE = re.compile(r"(\d+)\*")  # "98*batch": 98 rows of every sample along one axis
 
 
 def scalar(value: ir.Value | None) -> float | None:

@@ -17,9 +17,13 @@ from onnxscript.rewriter.rules.common import fuse_hardswish_rules
 from edgekit.graph import edit
 from edgekit.simplify.activations import canonical_activations
 from edgekit.simplify.affine_ops import fold_affine_ops
+from edgekit.simplify.batch import fold_tokens, settle_shapes
 from edgekit.simplify.constants import fold_constants
 from edgekit.simplify.gemms import canonical_gemms
+from edgekit.simplify.linear import canonical_layers, fold_scalars
+from edgekit.simplify.moves import merge_moves
 from edgekit.simplify.norms import fuse_layer_norms
+from edgekit.simplify.projections import split_projections
 from edgekit.simplify.shapes import canonical_shapes
 from edgekit.simplify.windows import explicit_pads
 
@@ -27,9 +31,12 @@ from edgekit.simplify.windows import explicit_pads
 def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
     graph = fuse_layer_norms(fold(explicit_pads(fold_constants(graph))))
+    graph = fold_tokens(settle_shapes(graph))
     graph = canonical_shapes(graph)
     graph = canonical_gemms(graph)
     graph = canonical_activations(graph)
+    graph = fold_scalars(merge_moves(split_projections(graph)))
+    graph = merge_moves(canonical_layers(graph))
     graph = fold_affine_ops(graph)
     return tidy(graph)
 
@@ -54,4 +61,4 @@ def tidy(graph: ir.Model) -> ir.Model:
     common.DeduplicateInitializersPass()(graph)
     edit.rename_clashes(graph)
     common.ShapeInferencePass()(graph)
-    return graph
+    return settle_shapes(graph)

@@ -119,6 +119,8 @@ def _infer(node: ir.Node, opset: int) -> None:
     proto = ir.serde.serialize_node(node)
     values = [value for value in node.inputs if value is not None]
     types = {str(value.name): _type(value) for value in values if value.type is not None}
+    if len(types) < len({value.name for value in values}):  # a sequence: its type is not known yet
+        return
     data = {
         str(value.name): onnx.numpy_helper.from_array(np.asarray(array))
         for value in values

@@ -24,6 +24,8 @@ def canonical_shapes(graph: ir.Model) -> ir.Model:
                 _to_global_pool(graph, node)
             case "Slice":
                 _merge_slices(graph, node)
+            case "Pad" if _pads_nothing(node) and edit.can_bypass(node):
+                edit.bypass(graph, node)
             case _:
                 pass
     return graph
@@ -75,12 +77,17 @@ def _to_global_pool(graph: ir.Model, node: ir.Node) -> None:
     edit.replace(graph, node, [pool, edit.new_node(node, "Reshape", [pool.outputs[0], target])])
 
 
+def _pads_nothing(node: ir.Node) -> bool:
+    amounts = facts.constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    return amounts is not None and not np.any(amounts)
+
+
 def _merge_slices(graph: ir.Model, node: ir.Node) -> None:
     """Slice(Slice(x)) along different axes is one Slice."""
     first = node.inputs[0].producer() if node.inputs[0] is not None else None
     if first is None or first.op_type != "Slice" or facts.only_consumer(first.outputs[0]) is not node:
         return
-    ours, theirs = _slice_arguments(node), _slice_arguments(first)
+    ours, theirs = slice_arguments(node), slice_arguments(first)
     if ours is None or theirs is None or set(ours[2]) & set(theirs[2]):
         return
     merged = [np.concatenate([a, b]).astype(np.int64) for a, b in zip(theirs, ours, strict=True)]
@@ -90,7 +97,7 @@ def _merge_slices(graph: ir.Model, node: ir.Node) -> None:
     graph.graph.remove(first, safe=True)
 
 
-def _slice_arguments(node: ir.Node) -> tuple[np.ndarray, ...] | None:
+def slice_arguments(node: ir.Node) -> tuple[np.ndarray, ...] | None:
     """starts, ends, axes (non-negative), steps, all given; None where one depends on the input."""
     given = [facts.constant(value) for value in node.inputs[1:]]
     if any(array is None for array in given) or node.outputs[0].shape is None:

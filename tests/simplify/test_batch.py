@@ -1,0 +1,56 @@
+import numpy as np
+
+from edgekit.graph import cost, facts
+from edgekit.simplify.batch import fold_tokens, settle_shapes
+from tests.models import graph, node, ops, weights
+from tests.simplify.keeps import kept
+
+TOKENS = {"x": (1, 6, 8)}
+
+
+def with_class_token(*after, constants=None):
+    """What torch's `cls.expand(x.shape[0], -1, -1)` is exported to, beside the data."""
+    nodes = [
+        node("Shape", ["x"], ["n"], start=0, end=1),
+        node("Concat", ["n", "ones"], ["target"], axis=0),
+        node("Expand", ["token", "target"], ["tokens"]),
+        node("Concat", ["tokens", "x"], ["y" if not after else "cat"], axis=1),
+        *after,
+    ]
+    known = {"ones": np.array([1, 8]), "token": weights(1, 1, 8), **(constants or {})}
+    return graph(TOKENS, nodes, known)
+
+
+def test_a_class_token_is_added_behind_a_pad():
+    model = settle_shapes(with_class_token())
+    assert ops(kept(model, fold_tokens(model), batch=3)) == ["Pad", "Add"]
+
+
+def test_positions_and_token_are_one_addition():
+    model = settle_shapes(with_class_token(node("Add", ["cat", "p"]), constants={"p": weights(1, 7, 8)}))
+    assert ops(kept(model, fold_tokens(model))) == ["Pad", "Add"]
+
+
+def test_a_sum_of_two_computed_values_is_left():
+    model = settle_shapes(with_class_token(node("Add", ["cat", "cat"])))
+    assert ops(kept(model, fold_tokens(model))) == ["Pad", "Add", "Add"]
+
+
+def test_rows_of_all_samples_are_counted_for_one():
+    nodes = [node("Reshape", ["x", "rows"], ["r"]), node("Gemm", ["r", "w"], transB=1)]
+    model = settle_shapes(graph(TOKENS, nodes, {"rows": np.array([-1, 8]), "w": weights(4, 8)}))
+    assert facts.static_shape(model.graph[0].outputs[0]) == (6, 8)
+    assert str(model.graph[0].outputs[0].shape[0]) == "6*batch"
+    assert cost.macs(model.graph[1]) == 6 * 8 * 4
+
+
+def test_sizes_that_a_shape_computation_carries_are_known():
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Slice", ["s", "first", "second"], ["n"]),
+        node("Concat", ["n", "rest"], ["target"], axis=0),
+        node("Reshape", ["x", "target"]),
+    ]
+    known = {"first": np.array([0]), "second": np.array([1]), "rest": np.array([2, 24])}
+    model = settle_shapes(graph(TOKENS, nodes, known))
+    assert facts.shape(model.graph.outputs[0]) == (None, 2, 24)
