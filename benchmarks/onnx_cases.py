@@ -32,6 +32,7 @@ SETTINGS: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("CumSum", "CumProd", "TopK", "Trilu", "CenterCropPad", "AffineGrid"), (1,)),
     **dict.fromkeys(("ConstantOfShape", "BlackmanWindow", "HammingWindow", "HannWindow"), (0,)),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3, 4, 7)),
+    "CausalConvWithState": (1, 2),
     "BatchNormalization": (1, 2, 3, 4),
     "Clip": (1, 2),
     "Col2Im": (1, 2),

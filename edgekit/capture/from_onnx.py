@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 from onnxscript import version_converter
 
-from edgekit.capture import newer, onnx_file, shapes
+from edgekit.capture import functions, newer, onnx_file, shapes
 from edgekit.capture.captured import BATCH, OPSET, not_finite
 from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
@@ -35,7 +35,7 @@ def from_onnx(
     opset = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD), 0)
     if 0 < opset < OLDEST_OPSET:
         proto = _first_converted(path, proto)
-    graph = _converted(path, _inlined(path, proto))
+    graph = _converted(path, _inlined(path, functions.write_out(proto)))
     _check_weights(path, graph)
     notes = [f"converted from opset {opset} to {OPSET}"] if opset < QUIET_OPSET else []
     notes += _fix_sizes(path, graph, inputs, signature)

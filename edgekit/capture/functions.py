@@ -1,0 +1,99 @@
+"""Ops that ONNX itself defines by other ops, and that no file format has: written out.
+
+An op of the list becomes a call of a local function whose body is ONNX's definition; inlining does the rest. The
+definition may depend on which inputs are given and on their types, so those are inferred first.
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx.inliner
+
+from edgekit.capture import newer
+
+WRITTEN_OUT = frozenset(
+    {
+        "AffineGrid",
+        "Attention",
+        "CausalConvWithState",
+        "CenterCropPad",
+        "LinearAttention",
+        "MeanVarianceNormalization",
+        "NegativeLogLikelihoodLoss",
+        "RotaryEmbedding",
+        "SoftmaxCrossEntropyLoss",
+        "SwiGLU",
+    }
+)
+DOMAIN = "edgekit.written_out"
+DEEPEST = 3  # cross entropy is log-softmax and negative log-likelihood, which ends it
+
+
+def write_out(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself where it has none of these ops."""
+    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if not 0 < opset <= newer.KNOWN:
+        return proto
+    for _ in range(DEEPEST):
+        if not any(_is_ours(node) for node in proto.graph.node):
+            break
+        proto = _one_level(proto, opset)
+    return proto
+
+
+def _one_level(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """A definition may use other ops of the list, whose types are only known once it is inlined."""
+    inferred = onnx.shape_inference.infer_shapes(proto)
+    types = _types(inferred.graph)
+    for node in filter(_is_ours, inferred.graph.node):
+        body = _definition(node, opset, types)
+        if body is None or not _wanted_alone(node, body):
+            continue
+        body.domain, body.name = DOMAIN, f"{node.op_type}_{len(inferred.functions)}"
+        node.op_type, node.domain = body.name, DOMAIN
+        inferred.functions.append(body)
+    inferred.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+    return onnx.inliner.inline_local_functions(inferred)
+
+
+def _is_ours(node: onnx.NodeProto) -> bool:
+    return node.op_type in WRITTEN_OUT and node.domain in ("", "ai.onnx")
+
+
+def _wanted_alone(node: onnx.NodeProto, body: onnx.FunctionProto) -> bool:
+    """Drop the outputs that nobody wants; whether the definition makes all others."""
+    made = {name for inner in body.node for name in inner.output}
+    kept = [(ours, theirs) for ours, theirs in zip(node.output, body.output, strict=False) if ours]
+    del node.output[:], body.output[:]
+    node.output.extend(ours for ours, _ in kept)
+    body.output.extend(theirs for _, theirs in kept)
+    return made.issuperset(body.output)
+
+
+def _definition(node: onnx.NodeProto, opset: int, types: dict[str, onnx.TypeProto]) -> onnx.FunctionProto | None:
+    schema = onnx.defs.get_schema(node.op_type, opset)
+    if schema.has_function:
+        data = schema.get_function_with_opset_version(opset)
+    elif schema.has_context_dependent_function:
+        known = [types.get(name, onnx.TypeProto()).SerializeToString() for name in node.input]
+        data = schema.get_context_dependent_function_with_opset_version(opset, node.SerializeToString(), known)
+    else:
+        return None
+    if not data:
+        return None
+    body = onnx.FunctionProto()
+    body.ParseFromString(data)
+    given = {attribute.name for attribute in node.attribute}
+    for name in set(body.attribute) - given:
+        if schema.attributes[name].default_value.type:
+            node.attribute.append(schema.attributes[name].default_value)
+    for entry in body.opset_import:  # the ops that a definition uses are the same in the model's opset
+        entry.version = opset if entry.domain in ("", "ai.onnx") else entry.version
+    return body
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
+    found = {value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)}
+    for tensor in graph.initializer:
+        found[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+    return found
