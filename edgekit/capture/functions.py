@@ -6,6 +6,8 @@ definition may depend on which inputs are given and on their types, so those are
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 import onnx.inliner
 
@@ -71,7 +73,7 @@ def _wanted_alone(node: onnx.NodeProto, body: onnx.FunctionProto) -> bool:
 
 
 def _definition(node: onnx.NodeProto, opset: int, types: dict[str, onnx.TypeProto]) -> onnx.FunctionProto | None:
-    schema = onnx.defs.get_schema(node.op_type, opset)
+    schema: Any = onnx.defs.get_schema(node.op_type, opset)  # its stubs lack what depends on the context
     if schema.has_function:
         data = schema.get_function_with_opset_version(opset)
     elif schema.has_context_dependent_function:

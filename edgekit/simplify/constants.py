@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from edgekit.graph import facts
+from edgekit.graph import edit, facts
 
 MOST_ELEMENTS = 1 << 20  # of a folded constant: position tables and masks
 MOST_FILLED = 1 << 28  # of one number over and over, as models without real weights have them: 1 GiB
@@ -33,6 +33,9 @@ def fold_constants(graph: ir.Model) -> ir.Model:
     for node in list(graph.graph):
         if node.domain not in ("", "ai.onnx"):
             continue
+        if node.op_type == "If" and (chosen := facts.constant(node.inputs[0])) is not None:
+            _take_branch(graph, node, "then_branch" if chosen.item() else "else_branch")
+            return fold_constants(graph)  # the branch's nodes are to be walked too
         results = _results(node, opset)
         if results is not None:
             _replace(graph, node, results)
@@ -96,6 +99,22 @@ def _evaluated(node: ir.Node, arrays: list[NDArray[np.generic]], opset: int) -> 
     if not all(isinstance(array, np.ndarray | np.generic) for array in found):  # a sequence
         return None
     return [np.asarray(array) for array in found]
+
+
+def _take_branch(graph: ir.Model, node: ir.Node, name: str) -> None:
+    """The nodes of the branch that is always taken, where the If stood."""
+    branch = node.attributes[name].as_graph()
+    outputs = list(branch.outputs)
+    inner = list(branch)
+    for value in list(branch.initializers.values()):
+        del branch.initializers[str(value.name)]
+        graph.graph.register_initializer(value)
+    branch.outputs.clear()
+    branch.remove(inner)
+    graph.graph.insert_before(node, inner)
+    for ours, theirs in zip(node.outputs, outputs, strict=True):
+        edit.take_over(graph, ours, theirs)
+    graph.graph.remove(node, safe=True)
 
 
 def _replace(graph: ir.Model, node: ir.Node, results: list[NDArray[np.generic]]) -> None:
