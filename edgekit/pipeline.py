@@ -15,7 +15,7 @@ from typing import Any, Literal
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgekit.artifact import Arrays
+from edgekit.artifact import Arrays, Format
 from edgekit.capture import Captured, Loaded, Source, capture, load, recognized
 from edgekit.data import Data, Given, read_data
 from edgekit.device import Device, load_device
@@ -34,7 +34,7 @@ from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
 from edgekit.samples import Samples
-from edgekit.simplify import simplify
+from edgekit.simplify import simplify, unroll
 from edgekit.verify import expected, suited, verify
 from edgekit.verify.result import Verification
 
@@ -61,8 +61,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             captured = _captured(model, progress)
             with progress.step("simplifying"):
                 graph = checked(simplify(captured.graph))
+                steps = checked(unroll(graph))
             whole = device is not None and device.hard_swish == "whole"
-            target = graph if whole else checked(decompose_hard_swish(graph))
+            target = steps if whole else checked(decompose_hard_swish(steps))
             quantized = to_int8(
                 target, data.for_calibration, workers, recipe.quantize.ranges, recipe.quantize.keep_float, progress
             )
@@ -70,9 +71,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             wishes = _wishes(recipe, device, data)
             with progress.step("lowering"):
                 lowered, refusals = _lowered(graphs, outputs, wishes)
-            peers = _float_peers(graph, lowered, outputs, wishes)
+            peers = _float_peers({"onnx": graph, "tflite": steps}, lowered, outputs, wishes)
             with _running([*lowered, *peers], recipe) as runners:
-                verification = _verified(recipe, captured, graph, answers, runners[: len(lowered)], data, progress)
+                verification = _verified(recipe, captured, steps, answers, runners[: len(lowered)], data, progress)
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
@@ -104,9 +105,11 @@ def convert(
             captured = _captured(model, progress)
             with progress.step("simplifying"):
                 graph = checked(simplify(captured.graph))
-            lowered, refusals = _lowered(dict.fromkeys(keys, graph), outputs, _wishes(recipe, None, data))
+                steps = checked(unroll(graph))
+            graphs = {key: graph if key[1] == "onnx" else steps for key in keys}
+            lowered, refusals = _lowered(graphs, outputs, _wishes(recipe, None, data))
             with _running(lowered, recipe) as runners:
-                verification = _verified(recipe, captured, graph, answers, runners, data, progress)
+                verification = _verified(recipe, captured, quantized.base, answers, runners, data, progress)
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
@@ -282,7 +285,9 @@ def _measured(runners: Sequence[Runner], data: Data, progress: Progress) -> tupl
     return measure(runners, next(data.any.take([0]).batches(1)).inputs, progress=progress)
 
 
-def _float_peers(graph: ir.Model, lowered: Sequence[Lowered], outputs: Outputs, wishes: Wishes) -> list[Lowered]:
+def _float_peers(
+    graphs: Mapping[Format, ir.Model], lowered: Sequence[Lowered], outputs: Outputs, wishes: Wishes
+) -> list[Lowered]:
     """Float files that are only measured: in each runtime, what INT8 must be faster than, where it can be written."""
     formats = {file.artifact.format for file in lowered}
     floats = {file.artifact.format for file in lowered if file.artifact.precision == "float32"}
@@ -291,7 +296,7 @@ def _float_peers(graph: ir.Model, lowered: Sequence[Lowered], outputs: Outputs, 
     for format in sorted(formats - floats):
         path = outputs.unkept / f"{outputs.stem}.{format}"
         with suppress(EdgekitError):  # an op without a float form: then there is nothing to be faster than
-            peers.append(lower(graph, format, "float32", path, replace(wishes, io_int8=False)))
+            peers.append(lower(graphs[format], format, "float32", path, replace(wishes, io_int8=False)))
     return peers
 
 

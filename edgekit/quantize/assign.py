@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from edgekit import affine
 from edgekit.errors import EdgekitError
-from edgekit.graph import facts
+from edgekit.graph import facts, marks
 
 
 class Scale(Enum):
@@ -81,13 +81,15 @@ class ScaleGroup:
 class Plan:
     """The decision: int8 nodes, the groups of their values, and the reason for every op that stays float.
 
-    clamps: output of a Relu or Clip -> its input, where the clamp is the saturation of the op before it.
+    clamps: output of a Relu or Clip -> its input, where the clamp is the saturation of the op before it;
+    counted_as: value -> the observed value of its group that its statistics are added to.
     """
 
     int8_nodes: frozenset[str]
     groups: tuple[ScaleGroup, ...]
     clamps: Mapping[str, str]
     kept_float: Mapping[str, str] = field(default_factory=dict)
+    counted_as: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def group_of(self) -> dict[str, ScaleGroup]:
@@ -113,8 +115,40 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
             continue
         nodes[node.name or ""] = node
         int8_values.update(value.name or "" for value in node.outputs if facts.is_float(value))
-    clamps = dict(_clamps(nodes.values()))
-    return Plan(frozenset(nodes), _groups(graph, nodes, clamps), clamps, kept)
+    _leave_inputs_real(graph, nodes, kept)
+    clamps, families = dict(_clamps(nodes.values())), _families(graph)
+    groups = _groups(graph, nodes, clamps, families)
+    grouped = {value for group in groups for value in group.values}
+    counted_as = {value: first for value, first in families.items() if value != first and {value, first} <= grouped}
+    return Plan(frozenset(nodes), groups, clamps, kept, counted_as)
+
+
+def _leave_inputs_real(graph: ir.Model, nodes: dict[str, ir.Node], kept: dict[str, str]) -> None:
+    """Ops that only move the model's inputs to float ops stay float: a cell state comes in as exact as it went out."""
+    moved = set(graph.graph.inputs)
+    movers: list[ir.Node] = []
+    for node in graph.graph:
+        if node.name in nodes and RULES[node.op_type] is Scale.SHARED and moved.issuperset(data_inputs(node)):
+            moved.update(node.outputs)
+            movers.append(node)
+    for node in reversed(movers):
+        readers = [reader for value in node.outputs for reader in facts.consumers(value)]
+        given = any(value.is_graph_output() for value in node.outputs)
+        if not given and not any(reader.name in nodes for reader in readers):
+            del nodes[node.name or ""]
+            kept[node.name or ""] = "only moves values that float ops read"
+
+
+def _families(graph: ir.Model) -> dict[str, str]:
+    """Value -> the first value of its family: one quantity at different steps (`marks.share_scale`)."""
+    first: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for node in graph.graph:
+        family = marks.family(node)
+        if family is not None:
+            name = node.outputs[0].name or ""
+            found[name] = first.setdefault(family, name)
+    return found
 
 
 def _check_known(wanted: frozenset[str], names: list[str]) -> None:
@@ -131,6 +165,8 @@ def _check_known(wanted: frozenset[str], names: list[str]) -> None:
 def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
     """Why the node must stay in float, None where it can compute in INT8."""
     rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if (reason := marks.float_because(node)) is not None:
+        return reason
     if rule is None:
         return f"no INT8 form of {node.op_type}"
     if not all(facts.is_float(value) for value in data_inputs(node)):
@@ -209,7 +245,9 @@ class _Union:
         return value in self._parent
 
 
-def _groups(graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, str]) -> tuple[ScaleGroup, ...]:
+def _groups(
+    graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, str], families: Mapping[str, str]
+) -> tuple[ScaleGroup, ...]:
     """Union the values that must share a scale; every value that an int8 op reads or makes is in some group."""
     union = _Union()
     moved: set[str] = set()
@@ -235,6 +273,10 @@ def _groups(graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, 
     for output, x in clamps.items():
         moved.add(x)  # before the clamp: what it cuts off must not widen the range
         union.join(x, output)
+    for value, leader in families.items():
+        if value in union and leader in union:
+            union.join(value, leader)
+            moved.update({value} - {leader})
 
     members: dict[str, list[str]] = defaultdict(list)
     for value in _value_order(graph):

@@ -35,11 +35,15 @@ ACTIVATION_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """fit: statistics without the held-out samples; all: with them; means: value -> (C,) mean per channel."""
+    """fit: statistics without the held-out samples; all: with them.
+
+    means, peaks: value -> (C,) mean and largest magnitude per channel, for the inputs of linear ops.
+    """
 
     fit: Mapping[str, Statistics]
     all: Mapping[str, Statistics]
     means: Mapping[str, NDArray[np.float64]]
+    peaks: Mapping[str, NDArray[np.float64]]
     held_out: Sequence[Arrays]
 
 
@@ -51,6 +55,7 @@ def calibrate(
     fit: dict[str, Statistics] = {}
     everything: dict[str, Statistics] = {}
     means: dict[str, NDArray[np.float64]] = {}
+    peaks: dict[str, NDArray[np.float64]] = {}
     kept: dict[str, Arrays] = {}
     passes = _passes(graph, plan)
     with progress.step("calibrating", len(samples) * len(passes)) as advance:
@@ -58,18 +63,19 @@ def calibrate(
             axes = {name: axis for name, axis in channel_axes(graph, plan).items() if name in values}
             model = observe.observable(graph, values)
             for worker in workers:
-                worker.become(Observer, model, values, axes, what="running the float model")
+                worker.become(Observer, model, values, axes, plan.counted_as, what="running the float model")
             kept = _stream(graph, workers, samples, apart, advance)
-            fit |= _merged(workers)
+            fit = _added(fit, _merged(workers))
             workers[0].call("update", list(kept.values()))
             advance(len(kept))
-            everything |= _merged(workers)
+            everything = _added(everything, _merged(workers))
             means |= _means(workers)
+            peaks |= _peaks(workers)
     observe.check_not_all_zero(graph, everything, len(samples))
     observe.check_finite(everything)
     ordered = [kept[name] for name in sorted(kept)]
     return Calibration(
-        fit=fit if len(samples) > len(kept) else everything, all=everything, means=means, held_out=ordered
+        fit=fit if len(samples) > len(kept) else everything, all=everything, means=means, peaks=peaks, held_out=ordered
     )
 
 
@@ -119,7 +125,8 @@ def _stream(
 
 def _passes(graph: ir.Model, plan: Plan) -> list[list[str]]:
     """The values to observe, in as many forwards as their memory asks for."""
-    observed = {name for group in plan.groups for name in group.observed} | set(channel_axes(graph, plan))
+    observed = {name for group in plan.groups for name in group.observed}
+    observed |= {*channel_axes(graph, plan), *plan.counted_as}
     passes: list[list[str]] = [[]]
     used = 0
     for value in [*graph.graph.inputs, *(value for node in graph.graph for value in node.outputs)]:
@@ -132,6 +139,12 @@ def _passes(graph: ir.Model, plan: Plan) -> list[list[str]]:
         passes[-1].append(value.name)
         used += size
     return passes
+
+
+def _added(total: Mapping[str, Statistics], part: Mapping[str, Statistics]) -> dict[str, Statistics]:
+    """A family's values may be observed in several passes."""
+    both = {name: Statistics.merged([total[name], part[name]]) for name in total.keys() & part.keys()}
+    return {**total, **part, **both}
 
 
 def _merged(workers: Sequence[Worker]) -> dict[str, Statistics]:
@@ -147,3 +160,11 @@ def _means(workers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:
         for name, total in sums.items():
             totals[name] = totals.get(name, 0) + total
     return {name: mean_of(total, count) for name, total in totals.items()}
+
+
+def _peaks(workers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:
+    found: dict[str, NDArray[np.float64]] = {}
+    for observer in workers:
+        for name, peak in observer.call("channel_peaks").items():
+            found[name] = np.maximum(found.get(name, 0.0), peak)
+    return found

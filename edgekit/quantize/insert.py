@@ -44,6 +44,7 @@ class _Insertion:
         self.weight_scales = weight_scales
         self.nodes = list(graph.graph)
         self.parameters: dict[str, tuple[ir.Value, ir.Value]] = {}
+        self.stored: dict[tuple[object, ...], list[ir.Value | None]] = {}
 
     def run(self) -> ir.Model:
         self._drop_saturated_clamps()
@@ -80,7 +81,8 @@ class _Insertion:
     def _quantize_value(self, value: ir.Value) -> None:
         name = value.name or ""
         parameters = self._parameters(self.group_of[name])
-        uses = list(value.uses())
+        exact = self._is_real(value)
+        uses = [use for use in value.uses() if not exact or use.node.name in self.plan.int8_nodes]
         quantized = self._after(value, "QuantizeLinear", [value, *parameters], f"{name}_quantized")
         for use in uses:
             source = quantized
@@ -89,8 +91,13 @@ class _Insertion:
                 use.node.replace_input_with(use.idx, self._dequantized(source, self._parameters(str(wanted)), use.node))
             else:
                 use.node.replace_input_with(use.idx, self._dequantized(source, parameters, use.node))
-        if value.is_graph_output() and not value.is_graph_input():
+        if value.is_graph_output() and not value.is_graph_input() and not exact:
             self._give_away(value, quantized, parameters)
+
+    def _is_real(self, value: ir.Value) -> bool:
+        """True for what a float op makes: float ops read it as it is, only INT8 ops read it rounded."""
+        producer = value.producer()
+        return producer is not None and producer.name not in self.plan.int8_nodes
 
     def _shared_group(self, node: ir.Node) -> str | None:
         """The group that a moving op's inputs must be in."""
@@ -171,15 +178,17 @@ class _Insertion:
         self, node: ir.Node, position: int, value: ir.Value, q: NDArray[np.integer], qparams: affine.QParams
     ) -> None:
         name = f"{value.name}_for_{node.name}"
-        scale = edit.add_constant(self.graph, f"{name}_scale", qparams.scale)
-        zero_point = edit.add_constant(self.graph, f"{name}_zero_point", _zero_point(qparams))
-        quantized = edit.add_constant(self.graph, f"{name}_quantized", q)
+        key = (value, qparams.scale.tobytes(), qparams.zero_point, qparams.dtype)
+        if key not in self.stored:  # what several nodes read alike is stored once
+            self.stored[key] = [
+                edit.add_constant(self.graph, f"{name}_quantized", q),
+                edit.add_constant(self.graph, f"{name}_scale", qparams.scale),
+                edit.add_constant(self.graph, f"{name}_zero_point", _zero_point(qparams)),
+            ]
         output = ir.Value(name=name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT))
         attributes = {} if qparams.axis is None else {"axis": qparams.axis}
         self.graph.graph.append(
-            ir.node(
-                "DequantizeLinear", [quantized, scale, zero_point], attributes, outputs=[output], name=f"{name}_real"
-            )
+            ir.node("DequantizeLinear", self.stored[key], attributes, outputs=[output], name=f"{name}_real")
         )
         node.replace_input_with(position, output)
 

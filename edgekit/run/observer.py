@@ -1,4 +1,4 @@
-"""A session that counts what values its tensors take: exact extremes, integer histograms, channel means.
+"""A session that counts what values its tensors take: exact extremes, integer histograms, means and peaks per channel.
 
 The histogram's grid is fixed: a float32's upper 16 bits (sign, exponent, 7 bits of mantissa) are its bin, so that a bin
 is at most 1/128 of its value wide, at every magnitude, and one pass suffices. Every sample is one forward of its own on
@@ -10,6 +10,7 @@ It stands here and not in its stage because a worker that only runs and counts s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,28 +28,37 @@ Counts = NDArray[np.int64]
 class Observer:
     """Runs a graph sample by sample and counts what its values are. Lives in a worker process.
 
-    values: whose statistics are taken; channel_axes: value -> axis, for those whose mean per channel is wanted.
+    values: whose statistics are taken; channel_axes: value -> axis, for those whose channels are looked at one by one;
+    counted_as: value -> the one whose statistics it is added to, where that is another.
     """
 
-    def __init__(self, model: bytes, values: Sequence[str], channel_axes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        values: Sequence[str],
+        channel_axes: Mapping[str, int],
+        counted_as: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._session = ort.Session(model, threads=1)
-        self._values = tuple(values)
+        self._values = {name: counted_as.get(name, name) for name in values}
         self._channel_axes = dict(channel_axes)
         self._channel_sums: dict[str, Counts] = {}
+        self._channel_peaks: dict[str, NDArray[np.float32]] = {}
         self._samples = 0
-        self._counts: dict[str, Counts] = {name: np.zeros(BINS, np.int64) for name in values}
-        self._low: dict[str, float] = dict.fromkeys(values, np.inf)
-        self._high: dict[str, float] = dict.fromkeys(values, -np.inf)
+        names = dict.fromkeys(self._values.values())
+        self._counts: dict[str, Counts] = {name: np.zeros(BINS, np.int64) for name in names}
+        self._low: dict[str, float] = dict.fromkeys(names, np.inf)
+        self._high: dict[str, float] = dict.fromkeys(names, -np.inf)
 
     def update(self, samples: Sequence[Arrays]) -> None:
         """samples: each one sample, every array (1, ...)."""
         for sample in samples:
             made = self._session.run(sample)
             known = {**made, **sample}
-            for name in self._values:
-                self._count(name, known[name])
+            for name, counted_as in self._values.items():
+                self._count(counted_as, known[name])
             for name, axis in self._channel_axes.items():
-                self._add_mean(name, known[name], axis)
+                self._add_channels(name, known[name], axis)
             self._samples += 1
 
     def _count(self, name: str, x: NDArray[np.float32]) -> None:
@@ -57,17 +67,24 @@ class Observer:
         self._low[name] = min(self._low[name], float(x.min()))
         self._high[name] = max(self._high[name], float(x.max()))
 
-    def _add_mean(self, name: str, x: NDArray[np.float32], axis: int) -> None:
-        mean = x.mean(axis=tuple(i for i in range(x.ndim) if i != axis), dtype=np.float64)
+    def _add_channels(self, name: str, x: NDArray[np.float32], axis: int) -> None:
+        others = tuple(i for i in range(x.ndim) if i != axis)
+        peak = np.maximum(x.max(axis=others), -x.min(axis=others))
+        self._channel_peaks[name] = np.maximum(self._channel_peaks.get(name, peak), peak)
+        mean = x.mean(axis=others, dtype=np.float64)
         self._channel_sums[name] = self._channel_sums.get(name, 0) + _digits(np.rint(mean / MEAN_UNIT))
 
     def channel_sums(self) -> tuple[dict[str, Counts], int]:
         """The sums of the samples' channel means, (DIGITS, C), for `mean_of`; and the number of samples."""
         return self._channel_sums, self._samples
 
+    def channel_peaks(self) -> dict[str, NDArray[np.float32]]:
+        """(C,) the largest magnitude of each channel."""
+        return self._channel_peaks
+
     def statistics(self) -> dict[str, tuple[float, float, Counts]]:
         """Value -> its exact extremes and its histogram, (65536,) int64."""
-        return {name: (self._low[name], self._high[name], self._counts[name]) for name in self._values}
+        return {name: (self._low[name], self._high[name], counts) for name, counts in self._counts.items()}
 
 
 def mean_of(sums: Counts, samples: int) -> NDArray[np.float64]:

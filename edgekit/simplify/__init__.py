@@ -24,6 +24,7 @@ from edgekit.simplify.linear import canonical_layers, fold_scalars
 from edgekit.simplify.moves import merge_moves
 from edgekit.simplify.norms import fuse_layer_norms
 from edgekit.simplify.projections import split_projections
+from edgekit.simplify.recurrent import canonical_recurrent, is_recurrent, unroll_recurrent
 from edgekit.simplify.shapes import canonical_shapes
 from edgekit.simplify.windows import explicit_pads
 
@@ -32,13 +33,19 @@ def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
     graph = fuse_layer_norms(fold(explicit_pads(fold_constants(graph))))
     graph = fold_tokens(settle_shapes(graph))
-    graph = canonical_shapes(graph)
+    graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)
     graph = canonical_activations(graph)
     graph = fold_scalars(merge_moves(split_projections(graph)))
     graph = merge_moves(canonical_layers(graph))
     graph = fold_affine_ops(graph)
     return tidy(graph)
+
+
+def unroll(graph: ir.Model) -> ir.Model:
+    """A simplified graph whose recurrent layers are their steps: what TFLite and INT8 take."""
+    marked = mark_loose_cells(graph)
+    return tidy(unroll_recurrent(marked)) if any(map(is_recurrent, marked.graph)) else marked
 
 
 def fold(graph: ir.Model) -> ir.Model:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgekit.graph import edit, facts
+from edgekit.simplify.sizes import sizes_of
 
 RESHAPING = frozenset({"Squeeze", "Unsqueeze", "Flatten", "Reshape"})
 
@@ -34,6 +35,8 @@ def canonical_shapes(graph: ir.Model) -> ir.Model:
 def _to_reshape(graph: ir.Model, node: ir.Node) -> None:
     """A Reshape whose shape is constant, -1 on the one dynamic axis."""
     output = node.outputs[0]
+    if node.op_type == "Reshape" and facts.constant(node.inputs[1]) is None:
+        _take_computed(node)
     if output.shape is None or node.inputs[0] is None:
         return
     shape = facts.shape(output)
@@ -45,6 +48,13 @@ def _to_reshape(graph: ir.Model, node: ir.Node) -> None:
         return
     shape_value = edit.add_constant(graph, f"{output.name}_shape", target)
     edit.replace(graph, node, [edit.new_node(node, "Reshape", [node.inputs[0], shape_value])])
+
+
+def _take_computed(node: ir.Node) -> None:
+    """Give the output of a Reshape the sizes that the graph computes for it."""
+    sizes = sizes_of(node.inputs[1])
+    if sizes is not None and 0 not in sizes and -1 not in sizes:
+        node.outputs[0].shape = ir.Shape(sizes)
 
 
 def _pools_whole_plane(node: ir.Node) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
+from onnxscript.optimizer import fold_constants
 
 from edgekit.affine import QParams
 from edgekit.errors import EdgekitError
@@ -15,6 +16,20 @@ from edgekit.graph import source
 from edgekit.lower.tflite.ops import Activation, Array
 
 FUSIBLE = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"})
+SIZES = frozenset({"Shape", "Size"})
+# Of a batch: the size itself, what is computed from it, and constants made that large.
+FOLDED = SIZES | {
+    "Concat",
+    "Gather",
+    "Slice",
+    "Squeeze",
+    "Unsqueeze",
+    "Reshape",
+    "Cast",
+    "Mul",
+    "Expand",
+    "ConstantOfShape",
+}
 CLIPS: Mapping[tuple[float, float], Activation] = {(0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
 
 
@@ -57,6 +72,8 @@ def follower(node: ir.Node) -> ir.Node | None:
     uses = list(node.outputs[0].uses()) if node.outputs else []
     if node.op_type not in FUSIBLE or len(uses) != 1 or node.outputs[0].is_graph_output():
         return None
+    if node.outputs[0].dtype != ir.DataType.FLOAT:  # a kernel may compute integers in a wider type, and clamp that
+        return None
     return uses[0].node if fused_activation(uses[0].node) is not None else None
 
 
@@ -72,6 +89,8 @@ def fused_activation(node: ir.Node) -> Activation | None:
             return "RELU"
         case "Clip":
             low, high = (_bound(node, index) for index in (1, 2))
+            if any(value is not None and ir.convenience.get_const_tensor(value) is None for value in node.inputs[1:]):
+                return None
             if low == 0.0 and high is None:
                 return "RELU"
             return None if low is None or high is None else CLIPS.get((low, high))
@@ -140,19 +159,26 @@ def with_batch_one(model: ir.Model) -> ir.Model:
     batches = [dim for value in model.graph.inputs for dim in list(value.shape or ())[:1]]
     known = {dim.value for dim in batches if not isinstance(dim, int)}
     values = [value for node in model.graph for value in node.outputs]
-    if all(_is_settled(value, known) for value in values):
+    if all(_is_settled(value, known) for value in values) and not any(node.op_type in SIZES for node in model.graph):
         return model
     fixed = model.clone()
     for value in fixed.graph.inputs:
         value.shape = ir.Shape(fixed_shape(value))
     for value in [*(v for node in fixed.graph for v in node.outputs), *fixed.graph.outputs]:
         value.shape = None
-    inferred = ShapeInferencePass()(fixed).model
+    inferred = _folded(ShapeInferencePass()(fixed).model)
     for node in inferred.graph:
         for value in node.outputs:
             if value.shape is None or not all(isinstance(dim, int) for dim in value.shape):
                 raise _unknown(value, f"its shape is {value.shape} for batch 1")
     return inferred
+
+
+def _folded(model: ir.Model) -> ir.Model:
+    """What the batch decides, now that it is known: sizes, and zeros of such a size as states start from."""
+    if any(node.op_type in SIZES for node in model.graph):
+        fold_constants(model, onnx_shape_inference=True, should_fold=lambda node: node.op_type in FOLDED)
+    return model
 
 
 def _is_settled(value: ir.Value, known: set[str | None]) -> bool:

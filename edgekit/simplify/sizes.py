@@ -1,0 +1,86 @@
+"""Sizes that a graph computes from the shapes of its values, the open batch kept as a symbol.
+
+torch writes a Reshape behind a recurrent layer as Concat(Shape(y)[0:1], Shape(y)[1:2], Shape(y)[2:3] * Shape(y)[3:4]):
+with y (6, batch, 1, 4) that is (6, batch, 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekit.graph import facts
+
+Size = int | str
+"""A number, or the name of a symbol."""
+
+SAME = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"})  # a vector of sizes stays what it is
+DEEPEST = 12
+
+
+def sizes_of(value: ir.Value | None, depth: int = DEEPEST) -> list[Size] | None:
+    """A vector (or a scalar, as one) of integers, None where it depends on more than shapes."""
+    array = facts.constant(value)
+    if array is not None:
+        return [int(n) for n in array.reshape(-1)] if array.dtype.kind == "i" else None
+    producer = value.producer() if value is not None else None
+    if producer is None or depth == 0:
+        return None
+    match producer.op_type:
+        case "Shape":
+            return _shape_of(producer)
+        case op if op in SAME:
+            return sizes_of(producer.inputs[0], depth - 1)
+        case "Concat":
+            parts = [sizes_of(part, depth - 1) for part in producer.inputs]
+            return None if None in parts else [size for part in parts if part is not None for size in part]
+        case "Slice":
+            return _sliced(producer, sizes_of(producer.inputs[0], depth - 1))
+        case "Gather":
+            return _gathered(producer, sizes_of(producer.inputs[0], depth - 1))
+        case "Mul":
+            return _product(*(sizes_of(factor, depth - 1) for factor in producer.inputs))
+        case _:
+            return None
+
+
+def _shape_of(node: ir.Node) -> list[Size] | None:
+    x = node.inputs[0]
+    if x is None or x.shape is None:
+        return None
+    dims = [dim if isinstance(dim, int) else dim.value for dim in x.shape]
+    chosen = dims[slice(facts.attribute(node, "start", 0), facts.attribute(node, "end"))]
+    return None if None in chosen else [dim for dim in chosen if dim is not None]
+
+
+def _sliced(node: ir.Node, sizes: Sequence[Size] | None) -> list[Size] | None:
+    bounds = [facts.constant(value) for value in node.inputs[1:]]
+    if sizes is None or any(bound is None or bound.size != 1 for bound in bounds):
+        return None
+    start, end, _, step = (*(int(np.ravel(bound)[0]) for bound in bounds if bound is not None), 0, 1)[:4]
+    step = step if len(bounds) == 4 else 1
+    return list(sizes[start:end:step])
+
+
+def _gathered(node: ir.Node, sizes: Sequence[Size] | None) -> list[Size] | None:
+    indices = facts.constant(node.inputs[1])
+    return None if sizes is None or indices is None else [sizes[int(i)] for i in indices.reshape(-1)]
+
+
+def _product(a: Sequence[Size] | None, b: Sequence[Size] | None) -> list[Size] | None:
+    if a is None or b is None or (len(a) != len(b) and 1 not in (len(a), len(b))):
+        return None
+    count = max(len(a), len(b))
+    pairs = zip(list(a) * (count // len(a)), list(b) * (count // len(b)), strict=True)
+    products = [_times(x, y) for x, y in pairs]
+    return None if None in products else [size for size in products if size is not None]
+
+
+def _times(x: Size, y: Size) -> Size | None:
+    if isinstance(x, int) and isinstance(y, int):
+        return x * y
+    if 1 in (x, y):
+        return y if x == 1 else x
+    return None
