@@ -73,7 +73,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                 lowered, refusals = _lowered(graphs, outputs, wishes)
             peers = _float_peers({"onnx": graph, "tflite": steps}, lowered, outputs, wishes)
             with _running([*lowered, *peers], recipe) as runners:
-                verification = _verified(recipe, captured, steps, answers, runners[: len(lowered)], data, progress)
+                verification = _verified(
+                    recipe, captured, quantized.base, answers, runners[: len(lowered)], data, progress
+                )
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
@@ -109,7 +111,7 @@ def convert(
             graphs = {key: graph if key[1] == "onnx" else steps for key in keys}
             lowered, refusals = _lowered(graphs, outputs, _wishes(recipe, None, data))
             with _running(lowered, recipe) as runners:
-                verification = _verified(recipe, captured, quantized.base, answers, runners, data, progress)
+                verification = _verified(recipe, captured, graph, answers, runners, data, progress)
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),

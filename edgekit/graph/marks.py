@@ -1,4 +1,4 @@
-"""What a pass knows about a node that quantization must respect: metadata that stays on the node through later passes."""
+"""What a pass knows about a node that quantization must respect: metadata that later passes leave on the node."""
 
 from __future__ import annotations
 

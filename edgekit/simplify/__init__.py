@@ -21,6 +21,7 @@ from edgekit.simplify.batch import fold_tokens, settle_shapes
 from edgekit.simplify.constants import fold_constants
 from edgekit.simplify.gemms import canonical_gemms
 from edgekit.simplify.linear import canonical_layers, fold_scalars
+from edgekit.simplify.loose_cells import mark_loose_cells
 from edgekit.simplify.moves import merge_moves
 from edgekit.simplify.norms import fuse_layer_norms
 from edgekit.simplify.projections import split_projections
