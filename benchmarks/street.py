@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from shared_models import MODELS, Model, require
@@ -32,10 +33,15 @@ def main(arguments: list[str]) -> None:
 def quantized(model: Model, options: list[str]) -> dict[str, Any]:
     """The report of one run in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "edgekit", "quantize", *model.command(), *options, "-o", folder, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        return ran([*model.command(), *options], folder)
+
+
+def ran(words: list[str], folder: str | Path) -> dict[str, Any]:
+    """What `edgekit quantize` reports on these words."""
+    command = [sys.executable, "-m", "edgekit", "quantize", *words, "-o", str(folder), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{model.name}: {done.stderr}")
+        raise SystemExit(f"{words[0]}: {done.stderr}")
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 

@@ -2,6 +2,7 @@
 
 assign    which ops compute in INT8, which values share a scale
 observe   what values each tensor takes on the samples
+equalize  channels of one size, where that helps
 choose    one scale per group of values
 correct   biases that make up for rounded weights
 insert    write it all into the graph
@@ -9,19 +10,22 @@ insert    write it all into the graph
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import onnx_ir as ir
 
-from edgekit.graph import cost
+from edgekit.graph import cost, facts
 from edgekit.progress import SILENT, Progress
 from edgekit.quantize.agree import agreeing_scales
 from edgekit.quantize.assign import Plan, Scales, assign
+from edgekit.quantize.blocks import cut
 from edgekit.quantize.calibrate import Calibration, calibrate
-from edgekit.quantize.choose import FIRST, TRIALS, Choice, scales_of, search
+from edgekit.quantize.choose import FIRST, TRIALS, Choice, scales_of, search, search_by_blocks
 from edgekit.quantize.correct import correct_biases
+from edgekit.quantize.equalize import equalize
 from edgekit.quantize.insert import insert
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.trial import Trials
@@ -37,22 +41,36 @@ RULES: tuple[Rule, ...] = ("minmax", "mse")
 HELD_OUT_AT_MOST = 12
 HELD_OUT_AT_LEAST = 4
 SEARCH_MACS = 3 * 10**11
-"""What the search of the ranges may compute: larger models are searched on fewer samples, down to the least."""
+"""What the search of the ranges may compute: larger models are searched on fewer samples, down to the least, and what
+is still too large block by block."""
+VALUE_MACS = 50  # what a value costs that is written, quantized and read again, in ONNX Runtime on x86
+GROUPS_PER_BLOCK = 4  # at least: what a range does to the values behind it shows a few ops later
+
+
+@dataclass(frozen=True)
+class Base:
+    """A float graph to quantize, and what its values are."""
+
+    graph: ir.Model
+    calibration: Calibration
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
     """The quantized graph and how it came about.
 
-    methods: group -> the rule that gave its range; error_before, error_after: relative squared output error on the
-    held-out samples, with plain rounding and with what was kept.
+    base: the float graph that was quantized, equalized or as it came; methods: group -> the rule that gave its range;
+    error_before, error_after: relative squared output error on the held-out samples, with plain rounding and with what
+    was kept.
     """
 
     graph: ir.Model
+    base: ir.Model
     plan: Plan
     scales: Scales
     methods: Choice
     weight_rule: Rule
+    equalized: bool
     biases_corrected: bool
     error_before: float
     error_after: float
@@ -74,8 +92,13 @@ def quantize(
     Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
     """
     plan = assign(graph, keep_float)
-    calibration = calibrate(graph, plan, samples, _held_out_count(graph, plan, len(samples)), workers, progress)
-    with Trials(graph, plan, calibration.held_out, workers) as trials:
+    held_out = _held_out_count(graph, plan, len(samples))
+    bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress))]
+    if (even := equalize(graph, bases[0].calibration.peaks)) is not None:
+        bases.append(Base(even, calibrate(even, plan, samples, held_out, workers, progress)))
+    with Trials(graph, plan, bases[0].calibration.held_out, workers) as trials:
+        base = min(bases, key=lambda base: _first_error(plan, base, trials)) if len(bases) > 1 else bases[0]
+        graph, calibration = base.graph, base.calibration
         choice = _methods(plan, calibration, ranges, trials, graph, progress)
         scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))
         candidates: dict[Variant, ir.Model] = {}
@@ -88,15 +111,23 @@ def quantize(
     best = min(errors, key=lambda variant: errors[variant])
     return Quantized(
         graph=candidates[best],
+        base=graph,
         plan=plan,
         scales=scales,
         methods={group.name: choice.get(group.name, FIRST) for group in plan.groups if group.fixed is None},
         weight_rule=best[0],
+        equalized=base is not bases[0],
         biases_corrected=best[1],
         error_before=errors["minmax", False],
         error_after=errors[best],
         calibration_count=len(samples),
     )
+
+
+def _first_error(plan: Plan, base: Base, trials: Trials) -> float:
+    """What a graph loses before anything is searched."""
+    scales = scales_of(plan, base.calibration.fit, {})
+    return trials.of(_written(base.graph, plan, scales, base.calibration, "minmax")["minmax", True], scales)
 
 
 def _methods(
@@ -106,9 +137,13 @@ def _methods(
     if ranges != "auto":
         return dict.fromkeys((group.name for group in plan.groups), ranges)
     start = scales_of(plan, calibration.fit, {})
-    trials.open(_written(graph, plan, start, calibration, "minmax")["minmax", True])
+    quantized = _written(graph, plan, start, calibration, "minmax")["minmax", True]
+    trials.open(quantized)
+    blocks = _block_count(graph, plan, len(calibration.held_out))
     with progress.step("searching ranges", len(plan.groups)) as advance:
-        return search(plan, calibration.fit, trials.error, advance)
+        if blocks == 1:
+            return search(plan.groups, calibration.fit, start, trials.error, advance)[0]
+        return search_by_blocks(cut(graph, quantized, plan, blocks), calibration.fit, start, trials, advance)
 
 
 def _written(
@@ -122,10 +157,21 @@ def _written(
 
 def _held_out_count(graph: ir.Model, plan: Plan, samples: int) -> int:
     """How many samples the statistics do without while ranges are chosen."""
-    trials = len(plan.groups) * len(TRIALS) + 1
-    affordable = SEARCH_MACS // (max(sum(cost.macs_by_node(graph).values()), 1) * trials)
-    wanted = min(HELD_OUT_AT_MOST, max(HELD_OUT_AT_LEAST, affordable))
+    wanted = min(HELD_OUT_AT_MOST, max(HELD_OUT_AT_LEAST, SEARCH_MACS // _search_macs(graph, plan)))
     return int(min(wanted, max(1, samples // 2)))
+
+
+def _block_count(graph: ir.Model, plan: Plan, samples: int) -> int:
+    """In how many blocks the ranges are searched so that it stays within what it may compute."""
+    needed = math.ceil(_search_macs(graph, plan) * samples / SEARCH_MACS)
+    return max(1, min(needed, len(plan.groups) // GROUPS_PER_BLOCK))
+
+
+def _search_macs(graph: ir.Model, plan: Plan) -> int:
+    """Of all trials on one sample, with what it costs to quantize every value."""
+    values = sum(math.prod(facts.static_shape(value)) for node in graph.graph for value in node.outputs if value.shape)
+    once = sum(cost.macs_by_node(graph).values()) + VALUE_MACS * values
+    return max(once, 1) * (len(plan.groups) * len(TRIALS) + 1)
 
 
 __all__ = ["Method", "Quantized", "Ranges", "quantize"]

@@ -89,6 +89,8 @@ def quantization_facts(quantized: Quantized, ranges: str, io: str, graph: ir.Mod
 
 def _repairs(quantized: Quantized) -> tuple[str, ...]:
     done = []
+    if quantized.equalized:
+        done.append("cross-layer equalization")
     if quantized.biases_corrected:
         done.append("bias correction")
     if quantized.weight_rule == "mse":

@@ -44,7 +44,11 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
     model = MODEL.clone()
     model.graph[1].metadata_props[source.STACK_TRACE] = 'File "/home/me/model.py", line 7, in forward'
     done = SimpleNamespace(
-        methods={"x": "mse", "a": "minmax", "y": "mse"}, plan=assign(model), biases_corrected=True, weight_rule="mse"
+        methods={"x": "mse", "a": "minmax", "y": "mse"},
+        plan=assign(model),
+        equalized=False,
+        biases_corrected=True,
+        weight_rule="mse",
     )
     found = compose.quantization_facts(done, "auto", "int8", model)
     assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
@@ -52,5 +56,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
     ]
     assert found.chosen == {"mse": 2, "minmax": 1}
     assert found.repairs == ("bias correction", "weight scales of least squared error")
-    plain = SimpleNamespace(methods={}, plan=assign(model), biases_corrected=False, weight_rule="minmax")
-    assert compose.quantization_facts(plain, "minmax", "float32", model).repairs == ()
+    plain = SimpleNamespace(
+        methods={}, plan=assign(model), equalized=True, biases_corrected=False, weight_rule="minmax"
+    )
+    assert compose.quantization_facts(plain, "minmax", "float32", model).repairs == ("cross-layer equalization",)

@@ -10,22 +10,24 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit import affine
 from edgekit.affine import QParams
-from edgekit.lower.tflite import refuse
+from edgekit.lower.tflite import elementwise
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.ops import Node, Tensor
+from edgekit.lower.tflite.terms import emit, term
 
 UNARY: Mapping[str, tuple[str, Callable[[], Any] | None]] = {
     "Sigmoid": ("LOGISTIC", None),
     "Tanh": ("TANH", None),
-    "Elu": ("ELU", None),
     "HardSwish": ("HARD_SWISH", schema.HardSwishOptionsT),
     "Exp": ("EXP", schema.ExpOptionsT),
     "Log": ("LOG", None),
     "Sqrt": ("SQRT", None),
     "Neg": ("NEG", schema.NegOptionsT),
-    "Abs": ("ABS", schema.AbsOptionsT),
+    "Sin": ("SIN", None),
+    "Cos": ("COS", schema.CosOptionsT),
     "Floor": ("FLOOR", None),
-    "Not": ("LOGICAL_NOT", schema.LogicalNotOptionsT),
+    "Ceil": ("CEIL", None),
+    "Round": ("ROUND", None),
     "Quantize": ("QUANTIZE", schema.QuantizeOptionsT),
     "Dequantize": ("DEQUANTIZE", schema.DequantizeOptionsT),
 }
@@ -36,12 +38,20 @@ CLIPS: Mapping[tuple[float, float], str] = {
     (-1.0, 1.0): "RELU_N1_TO_1",
 }
 
+PRELU_AXES = 4
+
 
 def unary(draft: Draft, node: Node) -> None:
     code, make = UNARY[node.op]
-    if float(node.attributes.get("alpha", 1.0)) != 1.0:
-        raise refuse.no_form(node, f"{code} has alpha 1, this one {node.attributes['alpha']}", "use alpha=1")
-    draft.emit(code, (draft.input(node, 0),), draft.output(node.output), make() if make else None)
+    emit(draft, code, (draft.input(node, 0),), draft.output(node.output), make() if make else None)
+
+
+def absolute(draft: Draft, node: Node) -> None:
+    elementwise.magnitude(draft, draft.input(node, 0), draft.output(node.output))
+
+
+def sign(draft: Draft, node: Node) -> None:
+    elementwise.sign_of(draft, draft.input(node, 0), draft.output(node.output))
 
 
 def requantize(draft: Draft, node: Node) -> None:
@@ -61,14 +71,15 @@ def leaky_relu(draft: Draft, node: Node) -> None:
 
 
 def prelu(draft: Draft, node: Node) -> None:
-    order = draft.layout.stored[node.output]
+    """Kernels want constant slopes without a batch axis, and old ones read a slope for every channel."""
+    order, x, result = draft.layout.stored[node.output], draft.input(node, 0), draft.output(node.output)
     slope = draft.broadcastable(node.input(1), order)
-    assert slope.data is not None or slope.shape[0] == 1
-    if slope.data is not None:  # kernels want no batch axis, and old ones read a slope for every channel
-        x = draft.input(node, 0)
-        slopes = np.broadcast_to(slope.data, (1, *slope.shape[1:-1], x.shape[-1]))[0]
-        slope = draft.constant(slopes, slope.name, slope.qparams)
-    draft.emit("PRELU", (draft.input(node, 0), slope), draft.output(node.output))
+    if slope.data is None or slope.shape[0] != 1 or len(x.shape) > PRELU_AXES:
+        below = term(draft, "MUL", term(draft, "MINIMUM", x, 0.0), slope)
+        term(draft, "ADD", term(draft, "MAXIMUM", x, 0.0), below, into=result)
+        return
+    slopes = np.broadcast_to(slope.data, (1, *slope.shape[1:-1], x.shape[-1]))[0]
+    draft.emit("PRELU", (x, draft.constant(slopes, slope.name, slope.qparams)), result)
 
 
 def gelu(draft: Draft, node: Node) -> None:
@@ -81,16 +92,24 @@ def softmax(draft: Draft, node: Node) -> None:
     draft.emit("SOFTMAX", (draft.input(node, 0),), draft.output(node.output), schema.SoftmaxOptionsT(beta=1.0))
 
 
+def log_softmax(draft: Draft, node: Node) -> None:
+    """The layout put the axis last."""
+    term(draft, "LOG_SOFTMAX", draft.input(node, 0), into=draft.output(node.output))
+
+
 def clip(draft: Draft, node: Node) -> None:
     """Relu and Clip: bounds that are an op of their own, or MAXIMUM and MINIMUM."""
-    low, high = (0.0, np.inf) if node.op == "Relu" else (_bound(node, 1, -np.inf), _bound(node, 2, np.inf))
     x, result = draft.input(node, 0), draft.output(node.output)
+    if node.op == "Clip" and any(_is_computed(node, index) for index in (1, 2)):
+        _clip_between(draft, node, x, result)
+        return
+    low, high = (0.0, np.inf) if node.op == "Relu" else (_bound(node, 1, -np.inf), _bound(node, 2, np.inf))
     if x.qparams is not None:  # what the integers' own range already cuts off needs no op
         bottom, top = x.qparams.real_range
         low, high = -np.inf if low <= bottom else low, np.inf if high >= top else high
     if (low, high) == (-np.inf, np.inf):
         draft.alias(node.output, x)
-    elif (low, high) in CLIPS:
+    elif (low, high) in CLIPS and x.dtype in (np.float32, np.int8):
         draft.emit(CLIPS[low, high], (x,), result)
     else:
         clipped(draft, x, low, high, result)
@@ -102,9 +121,19 @@ def clipped(draft: Draft, x: Tensor, low: float, high: float, result: Tensor) ->
         draft.reshape(x, result.shape, result)
     for index, (code, bound) in enumerate(bounds):
         made = result if index == len(bounds) - 1 else draft.temporary(result, "raised")
-        limit = scalar(draft, bound, x.qparams)
-        draft.emit(code, (x, limit), made, schema.MaximumMinimumOptionsT())
-        x = made
+        limit = bound if x.qparams is None else scalar(draft, bound, x.qparams)
+        x = term(draft, code, x, limit, into=made)
+
+
+def _is_computed(node: Node, index: int) -> bool:
+    return node.optional(index) is not None and node.constant(index) is None
+
+
+def _clip_between(draft: Draft, node: Node, x: Tensor, result: Tensor) -> None:
+    """Bounds that are known at run time."""
+    codes = [(code, index) for code, index in (("MAXIMUM", 1), ("MINIMUM", 2)) if node.optional(index) is not None]
+    for code, index in codes:
+        x = term(draft, code, x, draft.input(node, index), into=result if index == codes[-1][1] else None)
 
 
 def hard_sigmoid(draft: Draft, node: Node) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.ops import Node, Order, Program, Value, image, moves_data, plain, stored_shape
 
 Orders = Mapping[Value, Order]
@@ -63,6 +64,13 @@ def _same(node: Node, stored: Orders) -> Placement:
     return _takes(node, takes), tuple(order for _ in node.outputs)
 
 
+def _batched(node: Node, stored: Orders) -> Placement:
+    """Like its operand, the batch first."""
+    order = _order(node.input(0), stored)
+    order = order if order[0] == 0 else plain(len(order))
+    return _takes(node, [order, *(plain(_rank(v)) for v in node.inputs[1:])]), (order,)
+
+
 def _elementwise(node: Node, stored: Orders) -> Placement:
     """The order of the largest operand; operands of lower rank are taken plain and widened by the lowering."""
     rank = node.output.rank
@@ -88,6 +96,17 @@ def _softmax(node: Node, stored: Orders) -> Placement:
     if order[-1] != axis:
         order = (*(a for a in order if a != axis), axis)
     return (order,), (order,)
+
+
+def _top(node: Node, stored: Orders) -> Placement:
+    (order, *_), _ = _softmax(node, stored)
+    return _takes(node, [order, plain(_rank(node.input(1)))]), (order,) * len(node.outputs)
+
+
+def _place(node: Node, stored: Orders) -> Placement:
+    """Along one axis, which may go."""
+    order, axis = _order(node.input(0), stored), node.attributes.get("axis", 0) % node.input(0).rank
+    return (order,), (order if node.attributes.get("keepdims", 1) else _without(order, {axis}),)
 
 
 def _reduce(node: Node, stored: Orders) -> Placement:
@@ -124,20 +143,33 @@ def _gather(node: Node, stored: Orders) -> Placement:
 
 
 _MOVERS = ("Quantize", "Dequantize", "Requantize", "Cast", "Identity", "Pad", "Slice", "Split", "Tile")
-_CURVES = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Gelu", "Elu")
-_FUNCTIONS = ("Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Not", "Erf")
+_CURVES = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Gelu", "Elu", "Selu", "Celu")
+_MORE_CURVES = ("Softplus", "Softsign", "Mish", "Swish", "ThresholdedRelu", "Shrink", "Hardmax")
+_FUNCTIONS = ("Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Erf")
+_CIRCULAR = ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh")
+_TESTS = ("Not", "BitwiseNot", "IsNaN", "IsInf")
+_NORMS = ("BatchNormalization", "LayerNormalization", "RMSNormalization", "InstanceNormalization")
+_MORE_NORMS = ("MeanVarianceNormalization", "LpNormalization")
 _POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
-_ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Concat", "Where", "And", "Or")
+_ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "Sum", "Mean", "PRelu", "Concat", "Where")
+_LOGIC = ("And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift")
+_REDUCTIONS = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceProd")
+_MORE_REDUCTIONS = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare")
 _COMPARISONS = ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual")
 
 RULES: Mapping[str, Callable[[Node, Orders], Placement]] = {
     **dict.fromkeys(("Conv", "ConvTranspose", *_POOLS, "Resize", "DepthToSpace", "SpaceToDepth"), _image),
-    **dict.fromkeys((*_ARITHMETIC, *_COMPARISONS), _elementwise),
-    **dict.fromkeys((*_MOVERS, *_CURVES, *_FUNCTIONS, "BatchNormalization", "LayerNormalization"), _same),
-    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum"), _reduce),
+    "LRN": _image,
+    **dict.fromkeys((*_ARITHMETIC, *_LOGIC, *_COMPARISONS), _elementwise),
+    **dict.fromkeys((*_MOVERS, *_CURVES, *_MORE_CURVES, *_FUNCTIONS, *_CIRCULAR, *_TESTS, "CumSum"), _same),
+    **dict.fromkeys((*_NORMS, *_MORE_NORMS), _same),
+    "GroupNormalization": _batched,
+    **dict.fromkeys((*_REDUCTIONS, *_MORE_REDUCTIONS), _reduce),
+    **dict.fromkeys(("ArgMax", "ArgMin"), _place),
+    "TopK": _top,
     "Transpose": _transpose,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
-    "Softmax": _softmax,
+    **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     "MatMul": _matmul,
     "Gather": _gather,
 }
@@ -169,11 +201,14 @@ def _without(order: Order, axes: set[int]) -> Order:
 
 
 def reduced_axes(node: Node) -> tuple[int, ...]:
-    """The model's axes that a Reduce op reduces."""
-    rank = node.input(0).rank
-    axes = node.constant(1)
-    chosen = node.ints("axes", range(rank)) if axes is None or axes.size == 0 else tuple(int(a) for a in axes)
-    return tuple(sorted(axis % rank for axis in chosen))
+    """The model's axes that a Reduce op reduces: all where it names none, unless that means none."""
+    rank, axes = node.input(0).rank, node.constant(1)
+    if axes is None and node.optional(1) is not None:
+        raise refuse.computed(node, "axes")
+    named = node.ints("axes", ()) if axes is None else tuple(int(a) for a in axes.reshape(-1))
+    if not named and not node.attributes.get("noop_with_empty_axes", 0):
+        return plain(rank)
+    return tuple(sorted({axis % rank for axis in named}))
 
 
 # -- reshapes ---------------------------------------------------------------------------------------------------------

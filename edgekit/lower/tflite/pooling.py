@@ -1,4 +1,4 @@
-"""Pools and reductions.
+"""Pools.
 
 In INT8 an average pool is a depthwise convolution of ones with the weight scale 1/k: the sum is exact and is rounded
 once, half to even, as ONNX Runtime does; AVERAGE_POOL_2D rounds half away and is not delegated by XNNPACK.
@@ -6,7 +6,7 @@ once, half to even, as ONNX Runtime does; AVERAGE_POOL_2D rounds half away and i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -15,16 +15,8 @@ from edgekit.affine import QParams
 from edgekit.lower.tflite import refuse, windows
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.images import as_image, pad, padded, result_image, store_image
-from edgekit.lower.tflite.layout import reduced_axes
 from edgekit.lower.tflite.ops import Array, Node, Tensor
 from edgekit.lower.tflite.windows import Window
-
-REDUCERS: Mapping[str, str] = {
-    "ReduceMean": "MEAN",
-    "ReduceSum": "SUM",
-    "ReduceMax": "REDUCE_MAX",
-    "ReduceMin": "REDUCE_MIN",
-}
 
 
 def max_pool(draft: Draft, node: Node) -> None:
@@ -70,15 +62,6 @@ def global_average_pool(draft: Draft, node: Node) -> None:
     x, result = draft.input(node, 0), draft.output(node.output)
     axes = draft.numbers(range(1, len(x.shape) - 1), "axes")
     draft.emit("MEAN", (x, axes), result, schema.ReducerOptionsT(keepDims=True))
-
-
-def reduction(draft: Draft, node: Node) -> None:
-    order = draft.order(node)
-    x, result = draft.input(node, 0), draft.output(node.output)
-    axes = sorted(order.index(axis) for axis in reduced_axes(node))
-    keep = bool(node.attributes.get("keepdims", 1))
-    inputs = (x, draft.numbers(axes, "axes"))
-    draft.emit(REDUCERS[node.op], inputs, result, schema.ReducerOptionsT(keepDims=keep))
 
 
 def mean_by_convolution(draft: Draft, x: Tensor, shape: Window, result: Tensor) -> None:

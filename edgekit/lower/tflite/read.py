@@ -61,6 +61,12 @@ INT8_KERNELS = frozenset(
         "Expand",
         "Tile",
         "Gather",
+        "GatherElements",
+        "GatherND",
+        "ScatterElements",
+        "ScatterND",
+        "Where",
+        "Abs",
         "Min",
         "Max",
         "Identity",
@@ -82,6 +88,10 @@ SETTINGS: Mapping[str, tuple[int, ...]] = {
     "ReduceMax": (1,),
     "ReduceMin": (1,),
     "ReduceSum": (1,),
+    **dict.fromkeys(("ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), (1,)),
+    **dict.fromkeys(("CumSum", "TopK", "GatherElements", "GatherND", "ScatterElements", "ScatterND"), (1,)),
+    "OneHot": (1, 2),
+    "Where": (0,),
     "Clip": (1, 2),
 }
 
@@ -192,7 +202,7 @@ class _Reader:
         operands = [qdq.name_of(v) for i, v in enumerate(node.inputs) if v is not None and i not in settings]
         qparams = [qdq.qparams_after(out) for out in (result, *node.outputs[1:])]
         int8 = (
-            node.op_type in INT8_KERNELS
+            self.has_int8_kernel(node)
             and all(q is not None for q in qparams)
             and all(self.has_int8(name) for name in operands)
             and any(name in self.quantized for name in operands)
@@ -228,6 +238,25 @@ class _Reader:
     def is_constant(self, name: str) -> bool:
         value = self.floats.get(name)
         return value is not None and value.data is not None
+
+    def has_int8_kernel(self, node: ir.Node) -> bool:
+        """Some kernels have int8 for certain settings only."""
+        match node.op_type:
+            case "Elu":
+                return "alpha" not in node.attributes or node.attributes["alpha"].as_float() == 1.0
+            case "Clip":
+                return all(self.is_constant(qdq.name_of(value)) for value in node.inputs[1:] if value is not None)
+            case "PRelu":
+                return self.is_known(qdq.name_of(node.inputs[1]))
+            case "ScatterElements" | "ScatterND":
+                plain = "reduction" not in node.attributes or node.attributes["reduction"].as_string() == "none"
+                return plain and self.is_constant(qdq.name_of(node.inputs[1]))
+            case op:
+                return op in INT8_KERNELS
+
+    def is_known(self, name: str) -> bool:
+        """A constant, quantized or not."""
+        return self.is_constant(name) or (name in self.quantized and self.quantized[name].data is not None)
 
     def has_int8(self, name: str) -> bool:
         """A quantized value, or a float constant, which can be quantized now (a bias)."""

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from edgekit.errors import EdgekitError
 from edgekit.graph import source
-from edgekit.lower.tflite.ops import Node
+from edgekit.lower.tflite.ops import Node, Op
 
 
 def no_op(origin: ir.Node) -> EdgekitError:
@@ -23,3 +23,15 @@ def no_form(node: Node, why: str, fix: str) -> EdgekitError:
     """An op, or a setting of it, that TFLite cannot express."""
     name = node.op if node.origin is None else source.describe(node.origin)
     return EdgekitError("EK501", f"cannot lower {name} to TFLite", why, fix)
+
+
+def computed(node: Node, name: str) -> EdgekitError:
+    """A setting that the file must hold and the model computes."""
+    return no_form(node, f"its {name} would be computed at run time", f"give {name} as a constant")
+
+
+def no_kernel(op: Op, why: str) -> EdgekitError:
+    """An op of the file that no kernel would run."""
+    return EdgekitError(
+        "EK501", f"cannot lower '{op.source}' to TFLite", why, "use --format onnx, or cast to float32 or int32 before"
+    )

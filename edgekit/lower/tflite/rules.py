@@ -36,10 +36,12 @@ SAME_SCALE = frozenset(
         "Resize",
         "ReduceMax",
         "ReduceMin",
+        "GatherElements",
+        "GatherND",
     }
 )
 # Ops that gather several operands without rescaling them.
-SHARED_SCALE = frozenset({"Concat", "Min", "Max", "Relu", "Clip"})
+SHARED_SCALE = frozenset({"Concat", "Min", "Max", "Relu", "Clip", "Where", "ScatterElements", "ScatterND"})
 
 FIXED_OUTPUT: Mapping[str, QParams] = {
     "Softmax": QParams(np.asarray(1 / 256, np.float32), -128, np.dtype(np.int8)),
@@ -61,7 +63,8 @@ def _obedient(node: Node) -> list[Node]:
         wanted = node.output.qparams
         assert wanted is not None
         operands = node.inputs[:1] if node.op == "Clip" else node.inputs  # a Clip's bounds are real numbers
-        before = [_requantized(v, wanted) for v in operands if v is not None and v.qparams != wanted]
+        data = [v for v in operands if v is not None and (v.qparams is not None or v.dtype == np.float32)]  # no indices
+        before = [_requantized(v, wanted) for v in data if v.qparams != wanted]
         moved = {n.input(0): n.output for n in before}
         inputs = tuple(moved.get(v, v) if v is not None else None for v in node.inputs)
         computed = [n for n in before if n.output.data is None]

@@ -8,9 +8,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit import affine
-from edgekit.lower.tflite import refuse
+from edgekit.lower.tflite import refuse, terms
 from edgekit.lower.tflite.draft import Draft
-from edgekit.lower.tflite.flatbuffer import TYPES
 from edgekit.lower.tflite.images import crop, pad_into, thin_image
 from edgekit.lower.tflite.ops import Node, Tensor
 
@@ -150,28 +149,6 @@ def split(draft: Draft, node: Node) -> None:
         start += result.shape[axis]
 
 
-def gather(draft: Draft, node: Node) -> None:
-    order, source = draft.order(node), node.input(0)
-    axis = int(node.attributes.get("axis", 0)) % source.rank
-    indices = node.input(1)
-    if indices.data is not None and indices.rank == 0:  # one place along the axis: a slice without it
-        x, result = draft.input(node, 0), draft.output(node.output)
-        place, index = order.index(axis), int(indices.data) % source.shape[axis]
-        begin = [index if i == place else 0 for i in range(len(order))]
-        end = [index + 1 if i == place else size for i, size in enumerate(x.shape)]
-        part = draft.temporary(result, "part", [e - b for b, e in zip(begin, end, strict=True)])
-        crop(draft, x, begin, end, part)
-        draft.reshape(part, result.shape, result)
-        return
-    if indices.data is not None:
-        wrapped = np.where(indices.data < 0, indices.data + source.shape[axis], indices.data)
-        picked = draft.constant(wrapped.astype(np.int32), indices.name)
-    else:
-        picked = draft.input(node, 1)
-    options = schema.GatherOptionsT(axis=order.index(axis))
-    draft.emit("GATHER", (draft.input(node, 0), picked), draft.output(node.output), options)
-
-
 def expand(draft: Draft, node: Node) -> None:
     x, result = draft.broadcastable(node.input(0), draft.layout.stored[node.output]), draft.output(node.output)
     draft.emit("BROADCAST_TO", (x, draft.numbers(result.shape, "shape")), result, schema.BroadcastToOptionsT())
@@ -185,9 +162,7 @@ def tile(draft: Draft, node: Node) -> None:
 
 
 def cast(draft: Draft, node: Node) -> None:
-    x, result = draft.input(node, 0), draft.output(node.output)
-    options = schema.CastOptionsT(inDataType=TYPES[x.dtype], outDataType=TYPES[result.dtype])
-    draft.emit("CAST", (x,), result, options)
+    terms.cast(draft, draft.input(node, 0), node.output.dtype, draft.output(node.output))
 
 
 def depth_to_space(draft: Draft, node: Node) -> None:

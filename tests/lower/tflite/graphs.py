@@ -101,6 +101,11 @@ SAME = frozenset(
         "GlobalMaxPool",
         "Pad",
         "Gather",
+        "GatherElements",
+        "GatherND",
+        "ScatterElements",
+        "ScatterND",
+        "Where",
         "Tile",
         "Expand",
         "DepthToSpace",
@@ -141,6 +146,8 @@ def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 
         return out
 
     def constant(name: str, params: QParams) -> str:
+        if f"{name}_q" in constants:
+            return f"{name}_dq"
         constants[f"{name}_q"] = affine.quantize(case.constants[name], params)
         axis = {} if params.axis is None else {"axis": params.axis}
         made.append(
@@ -208,10 +215,10 @@ def _ranges(case: Graph, count: int) -> dict[str, tuple[float, float]]:
     wanted = [n for proto in case.nodes for n in proto.output if kinds.get(n) == TensorProto.FLOAT]
     del model.graph.output[:]
     model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in wanted)
-    session = session_of(model)
+    session = session_of(model) if wanted else None
     seen: dict[str, list[np.ndarray]] = {}
     for sample in case.samples(7, count):
-        for name, x in [*sample.items(), *zip(wanted, session.run(wanted, sample), strict=True)]:
+        for name, x in [*sample.items(), *(zip(wanted, session.run(wanted, sample), strict=True) if session else ())]:
             if x.dtype == np.float32:
                 seen.setdefault(name, []).append(x)
     return {name: (min(float(x.min()) for x in xs), max(float(x.max()) for x in xs)) for name, xs in seen.items()}
@@ -226,6 +233,8 @@ def _qparams(case: Graph, ranges: Mapping[str, tuple[float, float]]) -> dict[str
             found[proto.output[0]] = QParams(np.asarray(scale, np.float32), zero, INT8)
         if proto.op_type in SAME:
             tied = [n for n in (*proto.input, *proto.output) if n in ranges]
+            if not tied:  # of integers
+                continue
             low, high = (f(ranges[n][i] for n in tied) for i, f in enumerate((min, max)))
             shared = found[tied[0]] if len(tied) > 1 and len([n for n in proto.input if n in ranges]) == 1 else None
             found.update(dict.fromkeys(tied, shared or affine.from_range(low, high)))

@@ -1,0 +1,141 @@
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from edgekit.graph import facts
+from edgekit.quantize.equalize import equalize
+from tests.models import feeds, graph, node, run, weights
+
+FACTORS = 2.0 ** np.random.default_rng(5).uniform(-5, 5, 8)
+RELU6 = {"low": np.float32(0), "high": np.float32(6)}
+
+
+def chain(*between, groups=1, linear="Conv", **constants):
+    """A linear op, `between` from a to d, and a second linear op; the channels of a are of very different size."""
+    uneven = FACTORS.astype(np.float32)
+    if linear == "Gemm":
+        inputs, first, second = {"x": (1, 5)}, weights(8, 5) * uneven[:, None], weights(6, 8) / uneven
+        options = {"transB": 1}
+    else:
+        inputs, first = {"x": (1, 3, 8, 8)}, weights(8, 3, 3, 3) * uneven.reshape(8, 1, 1, 1)
+        second = weights(8 if groups == 8 else 6, 8 // groups, 3, 3)
+        second = second / np.repeat(uneven.reshape(groups, -1), len(second) // groups, 0)[:, :, None, None]
+        options = {"group": groups}
+    nodes = [
+        node(linear, ["x", "w", "b"], ["a"], **({"transB": 1} if linear == "Gemm" else {})),
+        *between,
+        node(linear, ["d", "v"], ["y"], **options),
+    ]
+    return graph(inputs, nodes, {"w": first, "b": weights(8) * uneven, "v": second.astype(np.float32), **constants})
+
+
+CHAINS = {
+    "relu": chain(node("Relu", ["a"], ["d"])),
+    "pooled": chain(node("MaxPool", ["a"], ["d"], kernel_shape=[2, 2])),
+    "leaky, pooled": chain(
+        node("LeakyRelu", ["a"], ["r"], alpha=0.1), node("AveragePool", ["r"], ["d"], kernel_shape=[2, 2])
+    ),
+    "depthwise": chain(node("Relu", ["a"], ["d"]), groups=8),
+    "grouped": chain(node("Relu", ["a"], ["d"]), groups=2),
+    "gemm": chain(node("Relu", ["a"], ["d"]), linear="Gemm"),
+}
+
+
+def peaks(model, count=4):
+    """Of the inputs of all linear ops."""
+    linear = [n.inputs[0] for n in model.graph if n.op_type in ("Conv", "Gemm", "ConvTranspose")]
+    tapped = model.clone()
+    values = {value.name: value for n in tapped.graph for value in n.outputs}
+    wanted = [value.name for value in linear if value.name in values]
+    tapped.graph.outputs.extend(values[name] for name in wanted)
+    found = {}
+    for seed in range(count):
+        fed = feeds(model, 1, seed)
+        for name, x in {**run(tapped, fed, fuse=False), **fed}.items():
+            peak = np.abs(x).max(axis=tuple(i for i in range(x.ndim) if i != 1))
+            found[name] = np.maximum(found.get(name, 0.0), peak)
+    return found
+
+
+def spread(sizes):
+    return sizes.max() / sizes[sizes > 0].min()
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_function_stays_and_channels_become_alike(name):
+    model = CHAINS[name]
+    even = equalize(model, peaks(model))
+    for seed in range(4):
+        fed = feeds(model, 2, seed)
+        expected = run(model, fed)["y"]
+        np.testing.assert_allclose(run(even, fed)["y"], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    before, after = peaks(model)["d"], peaks(even)["d"]
+    assert spread(before) > 30
+    assert spread(after) < (1.01 if name == "depthwise" else spread(before) / 4)
+
+
+def test_a_residual_stream_scales_as_one():
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["a"]),
+        node("Relu", ["a"], ["r"]),
+        node("Conv", ["r", "m"], ["c"]),
+        node("Add", ["c", "r"], ["s"]),
+        node("GlobalAveragePool", ["s"], ["p"]),
+        node("Flatten", ["p"], ["f"]),
+        node("Gemm", ["f", "v"], ["y"], transB=1),
+    ]
+    uneven = FACTORS.astype(np.float32)
+    middle = weights(8, 8, 1, 1) * uneven.reshape(8, 1, 1, 1) / uneven.reshape(1, 8, 1, 1)
+    constants = {"w": weights(8, 3, 1, 1) * uneven.reshape(8, 1, 1, 1), "b": weights(8) * uneven}
+    model = graph({"x": (1, 3, 4, 4)}, nodes, {**constants, "m": middle, "v": weights(5, 8) / uneven})
+    even = equalize(model, peaks(model))
+    fed = feeds(model, 3, 9)
+    np.testing.assert_allclose(run(even, fed)["y"], run(model, fed)["y"], rtol=1e-4, atol=1e-4)
+    assert spread(peaks(even)["f"]) < spread(peaks(model)["f"]) / 10
+
+
+def test_a_channel_rises_to_its_clip_and_not_beyond():
+    clip = node("Clip", ["a", "low", "high"], ["d"])
+    model = chain(clip, groups=8, **RELU6)
+    before = peaks(model)
+    assert {True, False} == set(before["d"] < 6)
+    even = equalize(model, before)
+    np.testing.assert_allclose(peaks(even)["d"], 6, rtol=1e-5)
+    for seed in range(4):  # what was calibrated
+        fed = feeds(model, 1, seed)
+        np.testing.assert_allclose(run(even, fed)["y"], run(model, fed)["y"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [node("Sigmoid", ["a"], ["d"])],
+        [node("Relu", ["a"], ["d"]), node("Tanh", ["d"], ["z"])],
+        [node("Clip", ["a", "low", "high"], ["d"])],
+    ],
+    ids=["does not scale", "read by what does not scale", "bounded from below elsewhere"],
+)
+def test_what_does_not_scale_stays(between):
+    model = chain(*between, low=np.float32(-1), high=np.float32(6))
+    if between[-1].op_type == "Tanh":
+        model.graph.outputs.append(list(model.graph)[2].outputs[0])
+    assert equalize(model, peaks(model)) is None
+
+
+def test_what_is_even_stays():
+    even = equalize(CHAINS["relu"], peaks(CHAINS["relu"]))
+    again = equalize(even, peaks(even))
+    assert again is None
+
+
+def test_dead_channels_keep_their_size():
+    model = CHAINS["relu"].clone()
+    weight, bias = (model.graph.initializers[name] for name in ("w", "b"))
+    for value in (weight, bias):
+        array = facts.constant(value).copy()
+        array[2] = 0
+        value.const_value = ir.tensor(array, name=value.name)
+    even = equalize(model, peaks(model))
+    assert all(np.isfinite(facts.constant(value)).all() for value in even.graph.initializers.values())
+    fed = feeds(model, 2, 3)
+    np.testing.assert_allclose(run(even, fed)["y"], run(model, fed)["y"], rtol=1e-4, atol=1e-4)
