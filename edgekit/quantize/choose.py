@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from edgekit import affine
 from edgekit.quantize.assign import Plan, ScaleGroup
+from edgekit.quantize.blocks import Block
 from edgekit.quantize.observe import Statistics
 from edgekit.quantize.ranges import Method, candidate
+from edgekit.quantize.trial import Trials
 
 Choice = Mapping[str, Method]
 """Group name -> the rule that gives its range."""
@@ -37,26 +39,50 @@ def scale_of(group: ScaleGroup, statistics: Mapping[str, Statistics], method: Me
 
 
 def search(
-    plan: Plan,
+    groups: Sequence[ScaleGroup],
     statistics: Mapping[str, Statistics],
+    scales: Mapping[str, affine.QParams],
     error: Callable[[Mapping[str, affine.QParams]], float],
     trial_done: Callable[[int], None],
-) -> Choice:
-    """Coordinate descent over the groups, in graph order.
+) -> tuple[Choice, dict[str, affine.QParams]]:
+    """Coordinate descent over the groups, from `scales` on: what was chosen, and the scales with it.
 
     error: the output error of the quantized graph under the given scales, on samples held out from `statistics`.
     """
-    scales = scales_of(plan, statistics, {})
+    found = dict(scales)
     choice: dict[str, Method] = {}
-    best = error(scales)
-    for group in plan.groups:
-        for method, qparams in _trials(group, statistics, scales[group.name]):
-            found = error({**scales, group.name: qparams})
-            if found < best * (1 - GAIN):
-                best, choice[group.name] = found, method
-                scales[group.name] = qparams
+    best = error(found)
+    for group in groups:
+        for method, qparams in _trials(group, statistics, found[group.name]):
+            trial = error({**found, group.name: qparams})
+            if trial < best * (1 - GAIN):
+                best, choice[group.name] = trial, method
+                found[group.name] = qparams
         trial_done(1)
-    return choice
+    return choice, found
+
+
+def search_by_blocks(
+    blocks: Sequence[Block],
+    statistics: Mapping[str, Statistics],
+    scales: Mapping[str, affine.QParams],
+    trials: Trials,
+    trial_done: Callable[[int], None],
+) -> Choice:
+    """The same for a large graph: each trial looks no further than the end of its block.
+
+    A block's choice is kept where the outputs of the whole graph come closer with it.
+    """
+    kept: dict[str, Method] = {}
+    best = trials.error(scales)
+    for block in blocks:
+        trials.enter(block)
+        choice, found = search(block.groups, statistics, scales, trials.block_error, trial_done)
+        if choice and (error := trials.error(found)) < best:
+            best, scales = error, found
+            kept |= choice
+        trials.leave(scales)
+    return kept
 
 
 def _trials(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from math import fsum
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +17,7 @@ import onnx_ir as ir
 from edgekit.artifact import Arrays
 from edgekit.graph import files
 from edgekit.quantize.assign import Plan, Scales
+from edgekit.quantize.blocks import Block
 from edgekit.quantize.insert import scale_name, zero_point_name
 from edgekit.run.trial import Trial
 from edgekit.run.worker import Worker
@@ -41,21 +42,33 @@ class Trials:
 
     def open(self, quantized: ir.Model) -> None:
         """From now on, measure this graph."""
-        model = with_scale_inputs(quantized, self._groups)
-        inputs = {value.name for value in quantized.graph.initializers.values()}
-        self._fed = [group for group in self._groups if scale_name(group) in inputs]
-        list(self._pool.map(lambda worker: worker.call("open", model), self._workers))
+        self._all("open", files.to_bytes(with_scale_inputs(quantized, self._groups)))
 
     def error(self, scales: Scales) -> float:
         """Squared error over signal under these scales, summed over outputs."""
-        feeds = scale_inputs({group: scales[group] for group in self._fed})
-        shares = list(self._pool.map(lambda worker: worker.call("errors", feeds), self._workers))
-        return relative_error(list(chain.from_iterable(shares)))
+        return relative_error(list(chain.from_iterable(self._all("errors", scale_inputs(scales)))))
 
     def of(self, quantized: ir.Model, scales: Scales) -> float:
         """The error of one graph under the scales that it was written with."""
         self.open(quantized)
         return self.error(scales)
+
+    def enter(self, block: Block) -> None:
+        """The next block of the graph that is open; the blocks are entered and left in order, each once."""
+        quantized = with_scale_inputs(block.quantized, self._groups)
+        self._needed = block.needed
+        self._all("enter", files.to_bytes(block.floats), files.to_bytes(quantized), dict(block.seen))
+
+    def block_error(self, scales: Scales) -> float:
+        """As `error`, at the end of the block."""
+        return relative_error(list(chain.from_iterable(self._all("block_errors", scale_inputs(scales)))))
+
+    def leave(self, scales: Scales) -> None:
+        """The scales of the block are found."""
+        self._all("leave", scale_inputs(scales), self._needed)
+
+    def _all(self, method: str, *args: object) -> list[Any]:
+        return list(self._pool.map(lambda worker: worker.call(method, *args), self._workers))
 
 
 def relative_error(errors: Sequence[Sequence[tuple[float, float]]]) -> float:
@@ -67,7 +80,7 @@ def relative_error(errors: Sequence[Sequence[tuple[float, float]]]) -> float:
     return float(sum(error / max(signal, np.finfo(np.float64).tiny) for error, signal in totals))
 
 
-def with_scale_inputs(graph: ir.Model, groups: Iterable[str]) -> bytes:
+def with_scale_inputs(graph: ir.Model, groups: Iterable[str]) -> ir.Model:
     """The quantized graph with each group's scale and zero point as inputs."""
     graph = graph.clone()
     for group in groups:
@@ -76,7 +89,7 @@ def with_scale_inputs(graph: ir.Model, groups: Iterable[str]) -> bytes:
             if value is not None:
                 value.const_value = None
                 graph.graph.inputs.append(value)
-    return files.to_bytes(graph)
+    return graph
 
 
 def scale_inputs(scales: Scales) -> Arrays:

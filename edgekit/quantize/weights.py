@@ -9,7 +9,6 @@ Source: LiteRT 8-bit quantization specification, CONV_2D, DEPTHWISE_CONV_2D, FUL
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +26,7 @@ WeightScales = Mapping[str, affine.QParams]
 """Node name -> the parameters of its constant weights."""
 
 SHRINKS = np.linspace(1.0, 0.6, 41)  # candidate shares of the scale that the largest weight asks for
+RESIDENT = 1 << 15  # weights that one pass over SHRINKS takes: with what is computed from them they stay in the cache
 
 
 def output_axis(node: ir.Node) -> int | None:
@@ -70,14 +70,27 @@ def weight_qparams(
 
 def _best_shrink(weight: NDArray[np.float32], widest: affine.QParams) -> NDArray[np.float32]:
     """Per channel, the share of the widest scale whose rounding and saturation lose least in squares."""
-    others = tuple(i for i in range(weight.ndim) if i != widest.axis)
-    best_error = np.full(widest.scale.shape, np.inf)
-    best = np.ones(widest.scale.shape, np.float32)
-    for shrink in SHRINKS.astype(np.float32):
-        qparams = replace(widest, scale=np.asarray(widest.scale * shrink, np.float32))
-        error = np.square(affine.dequantize(quantized(weight, qparams), qparams) - weight).sum(axis=others)
-        better = error < best_error
-        best_error, best = np.where(better, error, best_error), np.where(better, shrink, best)
+    one = widest.axis is None
+    rows = weight.reshape(1, -1) if one else np.moveaxis(weight, widest.axis or 0, 0).reshape(widest.scale.size, -1)
+    scales = widest.scale.reshape(-1, 1)
+    count = max(1, RESIDENT // max(rows.shape[1], 1))
+    best = [_best_of_rows(rows[i : i + count], scales[i : i + count]) for i in range(0, len(rows), count)]
+    return SHRINKS[np.concatenate(best)].astype(np.float32).reshape(widest.scale.shape)
+
+
+def _best_of_rows(rows: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.intp]:
+    """(C,) which of SHRINKS serves each row best. rows: (C, N), few enough to stay in the cache over all of them."""
+    errors = np.empty((len(SHRINKS), len(rows)), np.float32)
+    lost = np.empty_like(rows)
+    for error, shrink in zip(errors, SHRINKS.astype(np.float32), strict=True):
+        scale = scales * shrink
+        np.divide(rows, scale, out=lost)
+        np.rint(lost, out=lost)
+        np.clip(lost, -affine.WEIGHT_MAX, affine.WEIGHT_MAX, out=lost)
+        np.multiply(lost, scale, out=lost)
+        np.subtract(lost, rows, out=lost)
+        np.square(lost, out=lost).sum(axis=1, out=error)
+    best: NDArray[np.intp] = errors.argmin(axis=0)
     return best
 
 

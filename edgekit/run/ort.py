@@ -42,6 +42,7 @@ class Session:
     def __init__(self, model: bytes | str, threads: int = 1) -> None:
         self._model = model
         self._session = _opened(model, _options(threads))
+        self.inputs = [value.name for value in self._session.get_inputs()]
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> Arrays:

@@ -1,8 +1,11 @@
-"""How far one graph's outputs lie from another's on a few samples, under scales that change from trial to trial."""
+"""How far one graph's outputs lie from another's on a few samples, under scales that change from trial to trial.
+
+Of a large graph a trial runs one block alone: what the blocks before it give, in float and quantized, is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,9 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Arrays
 from edgekit.run import ort
+
+Errors = list[list[tuple[float, float]]]
+"""Per sample and output: the squared error, and the squared distance of the expected values from their mean."""
 
 
 class Trial:
@@ -23,16 +29,46 @@ class Trial:
     def open(self, quantized_model: bytes) -> None:
         """From now on, measure this graph, whose scales are inputs."""
         self._quantized = ort.Session(quantized_model, threads=1)
+        self._real = [dict(sample) for sample in self._samples]
+        self._found = [dict(sample) for sample in self._samples]
 
-    def errors(self, scales: Arrays) -> list[list[tuple[float, float]]]:
-        """Per sample and output: the squared error, and the squared distance of the expected values from their mean."""
-        found = []
-        for sample, expected in zip(self._samples, self._expected, strict=True):
-            outputs = self._quantized.run({**sample, **scales})
-            found.append(
-                [(_square(outputs[name], real), _square(real, real.mean())) for name, real in expected.items()]
-            )
-        return found
+    def errors(self, scales: Arrays) -> Errors:
+        outputs = (_run(self._quantized, sample, scales) for sample in self._samples)
+        return [
+            [_error(found[name], real) for name, real in expected.items()]
+            for found, expected in zip(outputs, self._expected, strict=True)
+        ]
+
+    def enter(self, float_block: bytes, quantized_block: bytes, seen: Mapping[str, str]) -> None:
+        """From now on, measure this block too. seen: its float outputs, and what they are called when quantized."""
+        block = ort.Session(float_block, threads=1)
+        for known in self._real:
+            known.update(_run(block, known))
+        self._block, self._seen = ort.Session(quantized_block, threads=1), seen
+
+    def block_errors(self, scales: Arrays) -> Errors:
+        outputs = (_run(self._block, known, scales) for known in self._found)
+        return [
+            [_error(found[name], real[float_name]) for float_name, name in self._seen.items()]
+            for found, real in zip(outputs, self._real, strict=True)
+        ]
+
+    def leave(self, scales: Arrays, needed: Iterable[str]) -> None:
+        """Keep what the block gives under these scales, and of all that is known only what later blocks need."""
+        wanted = frozenset(needed)
+        for index, (found, real) in enumerate(zip(self._found, self._real, strict=True)):
+            given = {**found, **_run(self._block, found, scales)}
+            self._found[index] = {name: array for name, array in given.items() if name in wanted}
+            self._real[index] = {name: array for name, array in real.items() if name in wanted}
+
+
+def _run(session: ort.Session, known: Arrays, scales: Arrays | None = None) -> Arrays:
+    feeds = {**known, **(scales or {})}
+    return session.run({name: feeds[name] for name in session.inputs})
+
+
+def _error(found: NDArray[Any], real: NDArray[Any]) -> tuple[float, float]:
+    return _square(found, real), _square(real, real.mean())
 
 
 def _square(x: NDArray[Any], y: NDArray[Any]) -> float:

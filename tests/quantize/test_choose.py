@@ -3,7 +3,8 @@ import pytest
 
 from edgekit import affine
 from edgekit.quantize.assign import FIXED_SCALES, Plan, ScaleGroup
-from edgekit.quantize.choose import scale_of, scales_of, search
+from edgekit.quantize.blocks import Block
+from edgekit.quantize.choose import scale_of, scales_of, search, search_by_blocks
 from tests.quantize.test_ranges import statistics
 
 OUTLIER = np.append(np.random.default_rng(0).normal(0, 1, 50_000), 300.0)
@@ -35,20 +36,51 @@ def test_each_group_by_its_rule():
     assert found["b"] == scale_of(B, FOUND, "mse")
 
 
+def descend(groups, error, done=lambda _: None):
+    return search(groups, FOUND, scales_of(PLAN, FOUND, {}), error, done)
+
+
 def test_the_search_keeps_what_lowers_the_error():
     target = scale_of(A, FOUND, "minmax")
     done = []
-    choice = search(PLAN, FOUND, lambda scales: 1.0 if scales["a"] == target else 2.0, done.append)
+    choice, scales = descend(PLAN.groups, lambda scales: 1.0 if scales["a"] == target else 2.0, done.append)
     assert choice == {"a": "minmax"}
+    assert scales == scales_of(PLAN, FOUND, choice)
     assert sum(done) == len(PLAN.groups)
 
 
 def test_the_search_ignores_what_is_noise():
-    choice = search(PLAN, FOUND, lambda scales: 1.0 - 1e-4 * float(scales["a"].scale), lambda _: None)
-    assert choice == {}
+    assert descend(PLAN.groups, lambda scales: 1.0 - 1e-4 * float(scales["a"].scale))[0] == {}
 
 
 def test_ranges_that_hardly_differ_are_tried_once():
     tried = []
-    search(Plan(frozenset(), (B,), {}), FOUND, lambda scales: tried.append(scales["b"]) or 1.0, lambda _: None)
+    descend([B], lambda scales: tried.append(scales["b"]) or 1.0)
     assert len(tried) == len(set(tried))
+
+
+class Blocks:
+    """Trials of blocks that like exact extremes; `whole`: the error of the whole by a's scale."""
+
+    def __init__(self, whole):
+        self.whole, self.left = whole, []
+
+    def enter(self, block):
+        (self.group,) = block.groups
+
+    def block_error(self, scales):
+        return 1.0 if scales[self.group.name] == scale_of(self.group, FOUND, "minmax") else 2.0
+
+    def error(self, scales):
+        return self.whole(scales["a"] == scale_of(A, FOUND, "minmax"))
+
+    def leave(self, scales):
+        self.left.append(scales)
+
+
+@pytest.mark.parametrize(("whole", "kept"), [(lambda changed: 1.0 - changed, {"a": "minmax"}), (lambda _: 1.0, {})])
+def test_a_blocks_choice_is_kept_where_it_helps_the_whole(whole, kept):
+    trials = Blocks(whole)
+    blocks = [Block(groups=(A,), floats=None, quantized=None, seen={}, needed=frozenset())]
+    assert search_by_blocks(blocks, FOUND, scales_of(PLAN, FOUND, {}), trials, lambda _: None) == kept
+    assert trials.left == [scales_of(PLAN, FOUND, kept)]

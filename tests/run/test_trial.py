@@ -13,9 +13,13 @@ from tests.quantize.steps import observed
 STEP = observed(graph({"x": (1, 4, 6, 6)}, [node("Conv", ["x", "w"])], {"w": weights(4, 4, 3, 3)}))
 
 
+def opened(quantized):
+    return files.to_bytes(with_scale_inputs(quantized, [group.name for group in STEP.plan.groups]))
+
+
 def trial():
     made = Trial(files.to_bytes(STEP.model), STEP.rows)
-    made.open(with_scale_inputs(STEP.quantized(), [group.name for group in STEP.plan.groups]))
+    made.open(opened(STEP.quantized()))
     return made
 
 
