@@ -22,5 +22,12 @@ def share_scale(node: ir.Node, family: str) -> None:
     node.metadata_props[SHARED_SCALE] = family
 
 
+def clear(graph: ir.Model) -> None:
+    """Take the marks off, in place: a file has no use for them."""
+    for node in graph.graph:
+        for mark in (FLOAT_BECAUSE, SHARED_SCALE):
+            node.metadata_props.pop(mark, None)
+
+
 def family(node: ir.Node) -> str | None:
     return node.metadata_props.get(SHARED_SCALE)

@@ -23,6 +23,13 @@ def source_line(node: ir.Node) -> str | None:
     return f"{Path(path).name}:{line}"
 
 
+def traced(node: ir.Node) -> dict[str, str]:
+    """Metadata that says where the node came from and no more: of thousands that stand for one, each carries it."""
+    frames = _FRAME.findall(node.metadata_props.get(STACK_TRACE, ""))
+    own = [(path, line) for path, line in frames if not any(mark in path for mark in _LIBRARY)]
+    return {STACK_TRACE: 'File "{}", line {}'.format(*own[-1])} if own else {}
+
+
 def describe(node: ir.Node) -> str:
     """How messages name a node: "Conv 'node_conv2d_3' (model.py:41)"."""
     where = source_line(node)

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from edgekit import affine
 from edgekit.artifact import METADATA_KEY, TensorSpec
-from edgekit.graph import edit, facts, files
+from edgekit.graph import edit, facts, files, marks
 from edgekit.lower.widen import widen
 
 UINT8 = np.dtype(np.uint8)
@@ -50,6 +50,7 @@ def to_onnx(
     if nhwc:
         _channels_last(graph)
     edit.drop_unused(graph)
+    marks.clear(graph)
     graph.ir_version = NEWER_IR_VERSIONS.get(graph.opset_imports[""], IR_VERSION)
     graph.producer_name, graph.producer_version = "edgekit", version("edgekit")
     io = {

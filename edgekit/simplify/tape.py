@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgekit.graph import edit, marks
+from edgekit.graph import edit, marks, source
 
 Dim = int | ir.SymbolicDim | None
 STATE = "part of a recurrent cell, whose state is rounded at every step: the errors would add up"
@@ -81,6 +81,6 @@ class Tape:
             ir.Value(name=one, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
             for one, shape in zip(names, shapes, strict=True)
         ]
-        props = dict(self.like.metadata_props)
+        props = source.traced(self.like)
         self.nodes.append(ir.node(op, list(inputs), attributes, outputs=outputs, name=name, metadata_props=props))
         return outputs
