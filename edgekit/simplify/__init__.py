@@ -27,13 +27,14 @@ from edgekit.simplify.norms import fuse_layer_norms
 from edgekit.simplify.projections import split_projections
 from edgekit.simplify.recurrent import canonical_recurrent, is_recurrent, unroll_recurrent
 from edgekit.simplify.shapes import canonical_shapes
+from edgekit.simplify.strides import drop_idle_gathers
 from edgekit.simplify.windows import explicit_pads
 
 
 def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
     graph = fuse_layer_norms(fold(explicit_pads(fold_constants(graph))))
-    graph = fold_tokens(settle_shapes(graph))
+    graph = fold_tokens(settle_shapes(drop_idle_gathers(graph)))
     graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)
     graph = canonical_activations(graph)

@@ -17,7 +17,8 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from edgekit.graph import edit, facts
 
-PROBE = 2**31 - 1  # a batch that is prime and larger than any size: what it divides is open, the rest is not
+PROBE = 1_000_003
+"""A prime batch: what it divides is open, the rest is not. Not larger, since shape inference counts a Range out."""
 BATCH = "batch"
 
 

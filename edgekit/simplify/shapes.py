@@ -1,7 +1,8 @@
 """One form of each op that moves or pools values.
 
 Squeeze, Unsqueeze, Flatten become Reshape; means and pools over the whole plane become GlobalAveragePool; slices of
-one value along different axes become one Slice; a Clip from 0 up is a Relu.
+one value along different axes become one Slice; a Resize says the sizes of its plane, which are known where the batch
+is not.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def canonical_shapes(graph: ir.Model) -> ir.Model:
                 _to_global_pool(graph, node)
             case "Slice":
                 _merge_slices(graph, node)
+            case "Resize":
+                _to_known_plane(graph, node)
             case "Pad" if _pads_nothing(node) and edit.can_bypass(node):
                 edit.bypass(graph, node)
             case _:
@@ -85,6 +88,25 @@ def _to_global_pool(graph: ir.Model, node: ir.Node) -> None:
     pool.outputs[0].shape = ir.Shape([x.shape[0], channels, 1, 1])
     target = edit.add_constant(graph, f"{output.name}_shape", np.array([-1 if batch is None else batch, channels]))
     edit.replace(graph, node, [pool, edit.new_node(node, "Reshape", [pool.outputs[0], target])])
+
+
+def _to_known_plane(graph: ir.Model, node: ir.Node) -> None:
+    """Computed sizes hold the batch, which a Resize keeps: constant factors say the rest.
+
+    `axes` would say it too, but ONNX Runtime 1.31 cannot move such a Resize to channels last.
+    """
+    x, output = node.inputs[0], node.outputs[0]
+    sizes = node.inputs[3] if len(node.inputs) > 3 else None
+    if sizes is None or facts.constant(sizes) is not None or x is None or x.shape is None or output.shape is None:
+        return
+    before, after = facts.shape(x)[2:], facts.shape(output)[2:]
+    if None in (*before, *after) or x.shape[:2] != output.shape[:2] or "axes" in node.attributes:
+        return
+    factors = np.array(after, np.float32) / np.array(before, np.float32)
+    if not np.array_equal(factors * np.array(before, np.float32), np.array(after, np.float32)):
+        return  # rounding would lose a row
+    scales = edit.add_constant(graph, f"{output.name}_factors", np.concatenate([np.ones(2, np.float32), factors]))
+    edit.replace(graph, node, [edit.new_node(node, "Resize", [x, None, scales], node.attributes)])
 
 
 def _pads_nothing(node: ir.Node) -> bool:

@@ -116,3 +116,16 @@ def test_a_name_that_a_constant_would_take():
     nodes = [node("Conv", ["x", "w"], ["y_shape"]), node("Flatten", ["y_shape"])]
     model = graph(PLANE, nodes, {"w": weights(4, 4, 1, 1)})
     assert ops(kept(model, tidy(canonical_shapes(model)))) == ["Conv", "Reshape"]
+
+
+@pytest.mark.parametrize(("size", "expected"), [((12, 16), (2.0, 2.0)), ((7, 20), (7 / 6, 2.5))], ids=str)
+def test_a_resize_to_sizes_with_the_batch_in_them_gets_factors(size, expected):
+    nodes = [
+        node("Shape", ["x"], ["s"], start=0, end=2),
+        node("Concat", ["s", "plane"], ["sizes"], axis=0),
+        node("Resize", ["x", "", "", "sizes"], mode="linear"),
+    ]
+    model = tidy(graph(PLANE, nodes, {"plane": integers(*size)}))
+    after = tidy(kept(model, canonical_shapes(model)))
+    assert ops(after) == ["Resize"]
+    np.testing.assert_allclose(facts.constant(after.graph[0].inputs[2]), (1, 1, *expected), rtol=1e-6)

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from edgekit.simplify.strides import drop_idle_gathers
+from tests.models import graph, node, ops, weights
+from tests.simplify.keeps import kept
+
+
+def strided(step=4):
+    """What exporters make of `as_strided` to (batch, 4, 1, 1): the flat value's elements, one per index."""
+    nodes = [
+        node("ReduceMean", ["x", "plane"], ["m"]),
+        node("Reshape", ["m", "flat"], ["f"]),
+        node("Shape", ["x"], ["s"], start=0, end=1),
+        node("Squeeze", ["s"], ["batch"]),
+        node("Range", ["zero", "batch", "one"], ["r"]),
+        node("Mul", ["r", "step"], ["t"]),
+        node("Unsqueeze", ["t", "behind"], ["u"]),
+        node("Add", ["u", "within"], ["i"]),
+        node("Gather", ["f", "i"], ["g"], axis=0),
+        node("Conv", ["g", "w"], ["y"]),
+    ]
+    constants = {
+        "plane": np.array([2, 3]), "flat": np.array([-1]), "zero": np.array(0), "one": np.array(1),
+        "step": np.array(step), "behind": np.array([1, 2, 3]), "within": np.arange(4).reshape(1, 4, 1, 1),
+        "w": weights(3, 4, 1, 1),
+    }  # fmt: skip
+    model = graph({"x": (1, 4, 5, 5)}, nodes, constants)
+    made = {value.name: value for one in model.graph for value in one.outputs}
+    made["m"].shape = made["g"].shape = type(model.graph.inputs[0].shape)(["batch", 4, 1, 1])
+    return model
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_gather_of_everything_in_order_is_a_reshape(batch):
+    model = strided()
+    assert ops(kept(model, drop_idle_gathers(model), batch)) == ["ReduceMean", "Reshape", "Conv"]
+
+
+def test_another_order_stays():
+    model = strided(step=0)
+    assert "Gather" in ops(kept(model, drop_idle_gathers(model)))
