@@ -44,8 +44,8 @@ class Step:
 def observed(model: ir.Model, count: int = 8, keep_float=()) -> Step:
     plan = assign(model, keep_float)
     axes = channel_axes(model, plan)
-    values = sorted({name for group in plan.groups for name in group.observed} | set(axes))
-    observer = Observer(observe.observable(model, values), values, axes)
+    values = sorted({name for group in plan.groups for name in group.observed} | {*axes, *plan.counted_as})
+    observer = Observer(observe.observable(model, values), values, axes, plan.counted_as)
     rows = [feeds(model, 1, seed) for seed in range(count)]
     observer.update(rows)
     sums, samples = observer.channel_sums()

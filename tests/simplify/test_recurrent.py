@@ -1,9 +1,8 @@
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
 from edgekit.graph.check import checked
 from edgekit.lower.tflite import to_tflite
@@ -12,45 +11,8 @@ from edgekit.simplify import simplify, unroll
 from edgekit.simplify.cells import GATES
 from edgekit.simplify.recurrent import MAX_STEPS
 from tests.models import feeds, graph, node, ops, run, weights
+from tests.recurrent_layers import HIDDEN, INPUTS, STEPS, layer
 from tests.simplify.keeps import TOLERANCE, kept
-
-STEPS, INPUTS, HIDDEN = 5, 3, 4
-
-
-def layer(
-    kind: str,
-    direction: str = "forward",
-    states: bool = False,
-    steps: int = STEPS,
-    outputs: str = "y",
-    **attributes: Any,
-) -> ir.Model:
-    """A layer whose input and states have the batch first; its outputs in ONNX's own form, batch first."""
-    count, gates = 2 if direction == "bidirectional" else 1, GATES[kind]
-    constants = {
-        "W": weights(count, gates * HIDDEN, INPUTS),
-        "R": weights(count, gates * HIDDEN, HIDDEN, seed=1),
-        "B": weights(count, 2 * gates * HIDDEN, seed=2),
-    }
-    inputs = {"x": (2, steps, INPUTS)}
-    nodes = [node("Transpose", ["x"], ["t"], perm=(1, 0, 2))]
-    names = ["t", "W", "R", "B"]
-    if states:
-        names.append("")
-        for state in ("h", "c")[: 2 if kind == "LSTM" else 1]:
-            inputs[state] = (2, count, HIDDEN)
-            nodes.append(node("Transpose", [state], [f"{state}0"], perm=(1, 0, 2)))
-            names.append(f"{state}0")
-    if attributes.pop("peepholes", False):
-        constants["P"] = weights(count, 3 * HIDDEN, seed=3)
-        names += [""] * (7 - len(names)) + ["P"]
-    made = {"y": "Y", "h": "H", "c": "C"}
-    wanted = [made[o] if o in outputs else "" for o in ("yhc" if kind == "LSTM" else "yh")]
-    nodes.append(node(kind, names, wanted, direction=direction, hidden_size=HIDDEN, **attributes))
-    orders = {"y": (2, 0, 1, 3), "h": (1, 0, 2), "c": (1, 0, 2)}
-    nodes += [node("Transpose", [made[o]], [f"{o}_out"], perm=orders[o]) for o in outputs]
-    return graph(inputs, nodes, constants, tuple(f"{o}_out" for o in outputs))
-
 
 LAYERS = {
     **{kind: (kind, {}) for kind in GATES},
@@ -189,8 +151,11 @@ def test_batch_first_layers_are_unrolled():
     ids=["too-long", "unknown-activation"],
 )
 def test_what_cannot_be_written_step_by_step_stays(options):
-    model = layer("LSTM", **options)
-    assert "LSTM" in ops(unroll(model))
+    stepped = unroll(layer("LSTM", **options))
+    assert "LSTM" in ops(stepped)
+    with pytest.raises(EdgekitError, match="step by step") as refused:
+        to_tflite(stepped, nhwc=False, io_int8=False, metadata={})
+    assert refused.value.code == "EK501" and str(MAX_STEPS) in refused.value.fix
 
 
 def test_computed_lengths_stay():

@@ -8,15 +8,19 @@ from edgekit.errors import EdgekitError
 from edgekit.graph import source
 from edgekit.lower.tflite.ops import Node, Op
 
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+STEP_BY_STEP = (
+    "give it a fixed number of steps, 512 at most, lengths that all are that number, constant weights and activations "
+    "without alpha and beta; or export one step, its states as inputs and outputs"
+)
+
 
 def no_op(origin: ir.Node) -> EdgekitError:
     """An op that edgekit has no lowering for."""
-    return EdgekitError(
-        "EK501",
-        f"cannot lower {source.describe(origin)} to TFLite",
-        f"edgekit knows no TFLite form of {origin.op_type}",
-        "use --format onnx, or replace the op in the model",
-    )
+    why, fix = f"edgekit knows no TFLite form of {origin.op_type}", "use --format onnx, or replace the op in the model"
+    if origin.op_type in RECURRENT:
+        why, fix = "it cannot be written step by step", STEP_BY_STEP
+    return EdgekitError("EK501", f"cannot lower {source.describe(origin)} to TFLite", why, fix)
 
 
 def no_form(node: Node, why: str, fix: str) -> EdgekitError:
