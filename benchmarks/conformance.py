@@ -33,7 +33,7 @@ from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.lower import Wishes, lower
 from edgekit.run.worker import Worker
-from edgekit.simplify import simplify
+from edgekit.simplify import simplify, unroll
 
 VERDICTS = ("pass", "WRONG", "refused", "cannot")
 BAR = 0.95
@@ -116,7 +116,7 @@ def ran(case: Case, folder: Path, process: Process) -> Iterator[str]:
     path = folder / "model.onnx"
     onnx.save(case.model, path)
     captured = capture(load(Source(path=str(path), inputs={}), None))
-    graph = checked(simplify(captured.graph))
+    graph = checked(unroll(checked(simplify(captured.graph))))
     artifact = lower(graph, "tflite", "float32", folder / "model.tflite", WISHES).artifact
     file = artifact.path.read_bytes()
     for feed, expected in zip(case.feeds, case.expected, strict=True):
