@@ -19,6 +19,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
+from edgekit.quantize import reasons
 
 
 class Scale(Enum):
@@ -34,9 +35,11 @@ RULES: dict[str, Scale] = {
     **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul"), Scale.OWN),
     **dict.fromkeys(("Add", "Sub", "Mul"), Scale.OWN),
     **dict.fromkeys(("Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "HardSwish", "Gelu"), Scale.OWN),
-    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), Scale.OWN),
+    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Abs"), Scale.OWN),
     **dict.fromkeys(("Reshape", "Transpose", "Slice", "Split", "Concat", "Pad", "Expand", "Gather"), Scale.SHARED),
     **dict.fromkeys(("MaxPool", "ReduceMax", "ReduceMin", "Resize", "DepthToSpace", "SpaceToDepth"), Scale.SHARED),
+    **dict.fromkeys(("Min", "Max", "Where", "Tile", "GatherElements", "GatherND"), Scale.SHARED),
+    **dict.fromkeys(("ScatterElements", "ScatterND"), Scale.SHARED),
     **dict.fromkeys(("Sigmoid", "Softmax", "Tanh", "HardSigmoid"), Scale.FIXED),
 }
 Scales = Mapping[str, affine.QParams]
@@ -106,10 +109,13 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
     int8_values: set[str] = {value.name or "" for value in graph.graph.inputs if facts.is_float(value)}
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
+    masked = reasons.masked_values(graph.graph)
     for node in graph.graph:
         if not facts.is_float(node.outputs[0]):
             continue
         reason = "kept float on request" if node.name in wanted_float else reason_for_float(node, int8_values)
+        if reason in (None, "only moves float values") and not masked.isdisjoint([*data_inputs(node), *node.outputs]):
+            reason = reasons.MASKED
         if reason is not None:
             kept[node.name or ""] = reason
             continue
@@ -168,7 +174,7 @@ def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
     if (reason := marks.float_because(node)) is not None:
         return reason
     if rule is None:
-        return f"no INT8 form of {node.op_type}"
+        return reasons.without_int8_form(node.op_type)
     if not all(facts.is_float(value) for value in data_inputs(node)):
         return "its input is not float32"
     if rule is Scale.SHARED and not any(value.name in int8_values for value in data_inputs(node)):
@@ -179,14 +185,26 @@ def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
         return "its bounds are computed, not constant"
     if node.op_type == "PRelu" and facts.constant(node.inputs[1]) is None:
         return "its slopes are computed, not constant"
+    if node.op_type == "Elu" and facts.attribute(node, "alpha", 1.0) != 1.0:
+        return f"the integer kernel has alpha 1, this one {facts.attribute(node, 'alpha')}"
+    if node.op_type in ("ScatterElements", "ScatterND") and not _places_constants(node):
+        return "its indices are computed, not constant, or it adds to what is there"
     return None
+
+
+def _places_constants(scatter: ir.Node) -> bool:
+    return facts.constant(scatter.inputs[1]) is not None and facts.attribute(scatter, "reduction", "none") == "none"
 
 
 def data_inputs(node: ir.Node) -> list[ir.Value]:
     """The inputs whose values flow to the output, constants left out."""
     match node.op_type:
-        case "Concat" | "Add" | "Sub" | "Mul" | "MatMul":
+        case "Concat" | "Add" | "Sub" | "Mul" | "MatMul" | "Min" | "Max":
             inputs = list(node.inputs)
+        case "Where":
+            inputs = list(node.inputs[1:])
+        case "ScatterElements" | "ScatterND":
+            inputs = [node.inputs[0], node.inputs[2]]
         case _:
             inputs = list(node.inputs[:1])
     return [value for value in inputs if value is not None and facts.constant(value) is None]
@@ -199,8 +217,12 @@ def _is_constant(value: ir.Value | None) -> bool:
 def _adds_values(node: ir.Node) -> bool:
     """True for an op that moves values and puts numbers of its own among them."""
     match node.op_type:
-        case "Concat":
+        case "Concat" | "Min" | "Max":
             return any(facts.constant(value) is not None for value in node.inputs)
+        case "Where":
+            return any(facts.constant(value) is not None for value in node.inputs[1:])
+        case "ScatterElements" | "ScatterND":
+            return any(facts.constant(node.inputs[index]) is not None for index in (0, 2))
         case "Pad":
             number = facts.scalar(node.inputs[2]) if len(node.inputs) > 2 else None
             return number not in (None, 0.0, -np.inf, np.inf)  # infinity saturates: it stands for the largest number
