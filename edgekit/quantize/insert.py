@@ -200,8 +200,12 @@ def _zero_point(qparams: affine.QParams) -> NDArray[np.integer]:
 def _is_operand(node: ir.Node, position: int) -> bool:
     """True for a constant that enters the arithmetic; bounds, paddings and the like stay as they are."""
     match node.op_type:
-        case "Add" | "Sub" | "Mul" | "MatMul" | "Concat":
+        case "Add" | "Sub" | "Mul" | "MatMul" | "Concat" | "Min" | "Max":
             return True
+        case "Where":
+            return position > 0
+        case "ScatterElements" | "ScatterND":
+            return position != 1
         case "PRelu":
             return position == 1
         case _:

@@ -2,7 +2,8 @@
 
 Clip(x, 0, inf) = Relu(x);     x * HardSigmoid(x) = HardSwish(x)    (alpha 1/6, beta 1/2)
 HardSigmoid(W x + b) = Clip((alpha W) x + (alpha b + beta), 0, 1):  no runtime has an int8 hard sigmoid
-x / c = x * (1/c);   x ^ 2 = x * x;   0.5 x (1 + erf(x / sqrt 2)) = Gelu(x)
+x / c = x * (1/c);   -x = x * (-1);   x ^ 2 = x * x;   x tanh(softplus(x)) = Mish(x)
+0.5 x (1 + erf(x / sqrt 2)) = Gelu(x)
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ def canonical_activations(graph: ir.Model) -> ir.Model:
             case "Clip" if _bounds(node) == (0.0, math.inf):
                 edit.replace(graph, node, [edit.new_node(node, "Relu", [node.inputs[0]])])
             case "Mul":
-                _hard_swish(graph, node) or _gelu(graph, node)
+                _hard_swish(graph, node) or _gelu(graph, node) or _mish(graph, node)
+            case "Neg" if facts.is_float(node.inputs[0]):
+                minus = edit.add_constant(graph, f"{node.name}_minus", np.asarray(-1, np.float32))
+                edit.replace(graph, node, [edit.new_node(node, "Mul", [node.inputs[0], minus])])
+            case "Sum" | "Mean" if facts.is_float(node.outputs[0]):
+                _two_at_a_time(graph, node)
             case "Div" if (divisor := facts.constant(node.inputs[1])) is not None and facts.is_float(node.inputs[0]):
                 if np.all(np.abs(divisor) >= np.finfo(np.float32).tiny):
                     inverse = edit.add_constant(graph, f"{node.name}_inverse", edit.float_tensor(1.0 / divisor))
@@ -59,6 +65,45 @@ def _hard_swish(graph: ir.Model, node: ir.Node) -> bool:
                 edit.replace(graph, node, [edit.new_node(node, "HardSwish", [x])])
                 return True
     return False
+
+
+def _mish(graph: ir.Model, node: ir.Node) -> bool:
+    """x * tanh(softplus(x))"""
+    for x, gate in (node.inputs, node.inputs[::-1]):
+        tanh = gate.producer() if gate is not None else None
+        inner = tanh.inputs[0].producer() if tanh is not None and tanh.inputs and tanh.inputs[0] is not None else None
+        if tanh is None or inner is None or (tanh.op_type, inner.op_type) != ("Tanh", "Softplus"):
+            continue
+        if inner.inputs[0] is x:
+            edit.replace(graph, node, [edit.new_node(node, "Mish", [x])])
+            return True
+    return False
+
+
+def _two_at_a_time(graph: ir.Model, node: ir.Node) -> None:
+    """A Sum as additions, a Mean as their result by 1/n."""
+    first, *others = node.inputs
+    made: list[ir.Node] = []
+    for index, other in enumerate(others):
+        made.append(edit.new_node(node, "Add", [first, other]))
+        made[-1].name, first = f"{node.name}_{index}", made[-1].outputs[0]
+        first.name, first.shape = f"{node.outputs[0].name}_{index}", _broadcast(made[-1])
+    share = edit.add_constant(graph, f"{node.name}_share", np.asarray(1 / len(node.inputs), np.float32))
+    if node.op_type == "Mean":
+        made.append(edit.new_node(node, "Mul", [first, share]))
+    elif not made:
+        made.append(edit.new_node(node, "Identity", [first]))
+    made[-1].outputs[0].shape = node.outputs[0].shape
+    made[-1].outputs[0].name, made[-1].name = node.outputs[0].name, node.name
+    edit.replace(graph, node, made)
+
+
+def _broadcast(add: ir.Node) -> ir.Shape:
+    """The shape of a sum: along each axis the size that is not 1, an open one where no other is."""
+    shapes = [list(value.shape) for value in add.inputs if value is not None and value.shape is not None]
+    rank = max(map(len, shapes))
+    aligned = [[1] * (rank - len(shape)) + shape for shape in shapes]
+    return ir.Shape([next((dim for dim in dims if dim != 1), 1) for dims in zip(*aligned, strict=True)])
 
 
 def _gelu(graph: ir.Model, node: ir.Node) -> bool:

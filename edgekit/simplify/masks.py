@@ -5,6 +5,8 @@ Trilu is a Where with a constant mask, Compress by a constant condition a Gather
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -47,15 +49,18 @@ def _to_where(graph: ir.Model, node: ir.Node) -> None:
 def _to_gather(graph: ir.Model, node: ir.Node) -> None:
     """Without an axis Compress sees its input as one line."""
     x, condition = node.inputs[0], facts.constant(node.inputs[1])
-    if x is None or condition is None:
+    if x is None or x.shape is None or condition is None:
         return
     chosen = edit.add_constant(graph, f"{node.name}_indices", np.flatnonzero(condition).astype(np.int64))
     axis = facts.attribute(node, "axis")
     if axis is not None:
         edit.replace(graph, node, [edit.new_node(node, "Gather", [x, chosen], {"axis": axis})])
         return
+    if not x.shape.is_static():  # where an element stands in the line depends on the batch
+        return
     line = edit.new_node(node, "Reshape", [x, edit.add_constant(graph, f"{node.name}_line", np.array([-1]))])
-    line.name, line.outputs[0].name, line.outputs[0].shape = f"{node.name}_flat", f"{node.outputs[0].name}_flat", None
+    line.name, line.outputs[0].name = f"{node.name}_flat", f"{node.outputs[0].name}_flat"
+    line.outputs[0].shape = ir.Shape([math.prod(facts.static_shape(x))])
     edit.replace(graph, node, [line, edit.new_node(node, "Gather", [line.outputs[0], chosen], {"axis": 0})])
 
 

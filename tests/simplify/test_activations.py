@@ -98,3 +98,27 @@ def test_a_hard_sigmoid_of_what_others_read_stays():
 
 def test_a_hard_sigmoid_alone_stays():
     assert canonical([node("HardSigmoid", ["x"])]) == ["HardSigmoid"]
+
+
+@pytest.mark.parametrize("order", [["x", "t"], ["t", "x"]], ids=str)
+def test_mish(order):
+    assert canonical([node("Softplus", ["x"], ["s"]), node("Tanh", ["s"], ["t"]), node("Mul", order)]) == ["Mish"]
+
+
+def test_a_gate_of_another_value_is_no_mish():
+    nodes = [node("Softplus", ["x"], ["s"]), node("Tanh", ["s"], ["t"]), node("Mul", ["s", "t"])]
+    assert canonical(nodes) == ["Softplus", "Tanh", "Mul"]
+
+
+def test_a_negation_is_a_product():
+    assert canonical([node("Neg", ["x"])]) == ["Mul"]
+
+
+@pytest.mark.parametrize(("op", "behind"), [("Sum", []), ("Mean", ["Mul"])])
+def test_several_operands_go_two_at_a_time(op, behind):
+    nodes = [node("Relu", ["x"], ["r"]), node(op, ["x", "r", "c"])]
+    assert canonical(nodes, {"c": weights(8, 1, 1)}) == ["Relu", "Add", "Add", *behind]
+
+
+def test_a_sum_of_one():
+    assert canonical([node("Sum", ["x"])]) == ["Identity"]

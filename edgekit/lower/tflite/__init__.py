@@ -32,7 +32,6 @@ from edgekit.lower.tflite import (
     resize,
     rewrite,
     shape,
-    spread,
 )
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.ops import Node, Op, Program, Tensor, Value, plain
@@ -54,10 +53,9 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
     """graph: float, or QDQ; nhwc: take and give rank-4 tensors channels last; io_int8: integers where quantized."""
     graph = qdq.with_batch_one(graph)
     for node in graph.graph:
-        known = any(node.op_type in ops for ops in (LOWERINGS, ABSORBED, spread.POOLS))
-        if not known or node.domain not in ("", "ai.onnx"):
+        if (node.op_type not in LOWERINGS and node.op_type not in ABSORBED) or node.domain not in ("", "ai.onnx"):
             raise refuse.no_op(node)
-    program = obey(spread.spread(read(graph, io_int8=io_int8)))
+    program = obey(read(graph, io_int8=io_int8))
     program = rewrite.absorb_unflattens(rewrite.exchange_depth(program))
     program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
     draft = lowered(program, layout.choose(program, nhwc=nhwc))
