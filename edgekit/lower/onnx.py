@@ -18,6 +18,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.artifact import METADATA_KEY, TensorSpec
 from edgekit.graph import edit, facts, files, marks
+from edgekit.lower.subpixel import interleave
 from edgekit.lower.widen import widen
 
 UINT8 = np.dtype(np.uint8)
@@ -45,6 +46,8 @@ def to_onnx(
     graph = graph.clone()
     if activations == UINT8:
         _shift_to_uint8(graph)
+    interleave(graph)
+    if activations == UINT8:
         widen(graph, image=not nhwc)
     qparams = _integer_io(graph) if io_int8 else {}
     if nhwc:
