@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Arrays, Format
 from edgekit.capture import Captured, Loaded, Source, capture, load, recognized
-from edgekit.data import Data, Given, read_data
+from edgekit.data import Data, Given, read_data, with_synthesized
 from edgekit.device import Device, load_device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
@@ -39,6 +39,7 @@ from edgekit.verify import expected, suited, verify
 from edgekit.verify.result import Verification
 
 NOTHING = Given()
+SYNTHESIZED = 32  # inputs to make up where no samples are given
 Answers = Iterator[list[NDArray[Any]]]
 """The model's outputs in order, batch by batch."""
 
@@ -55,8 +56,8 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     recognized(_source(recipe, given))
     data = _read(recipe, given, progress, calibrate=True)
     with outputs, crew() as workers:
-        model = _loaded(recipe, given, data.for_calibration, progress)
-        data = data.named(model.inputs)
+        model = _loaded(recipe, given, data.any, progress)
+        data = (data if data.calibration is not None else _synthesized(model, data, progress)).named(model.inputs)
         with _answering(model, data.evaluation) as answers:
             captured = _captured(model, progress)
             with progress.step("simplifying"):
@@ -65,7 +66,13 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             whole = device is not None and device.hard_swish == "whole"
             target = steps if whole else checked(decompose_hard_swish(steps))
             quantized = to_int8(
-                target, data.for_calibration, workers, recipe.quantize.ranges, recipe.quantize.keep_float, progress
+                target,
+                data.for_calibration,
+                workers,
+                recipe.quantize.ranges,
+                recipe.quantize.keep_float,
+                progress,
+                io_int8=recipe.quantize.io == "int8",
             )
             graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
             wishes = _wishes(recipe, device, data)
@@ -80,7 +87,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
                 data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
-                quantization=compose.quantization_facts(quantized, recipe.quantize.ranges, recipe.quantize.io, target),
+                quantization=compose.quantization_facts(
+                    quantized, recipe.quantize.ranges, recipe.quantize.io, target, calibrated=not data.synthesized
+                ),
                 verification=verification,
                 latencies=latencies,
                 stages_s=progress.seconds,
@@ -191,6 +200,12 @@ def _captured(model: Loaded, progress: Progress) -> Captured:
         return capture(model)
 
 
+def _synthesized(model: Loaded, data: Data, progress: Progress) -> Data:
+    """With made-up samples to calibrate on."""
+    with progress.step("synthesising inputs", SYNTHESIZED) as advance:
+        return with_synthesized(data, model.synthesize(SYNTHESIZED, advance))
+
+
 @contextmanager
 def _answering(model: Loaded, samples: Samples | None) -> Iterator[Answers | None]:
     """What the model itself answers on the samples, computed beside all the rest."""
@@ -225,6 +240,7 @@ def _wishes(recipe: Recipe, device: Device | None, data: Data) -> Wishes:
         "layout": recipe.output.layout,
         "version": version("edgekit"),
         "preprocess": recipe.preprocess.to_metadata(),
+        "uncalibrated": data.synthesized,
         "labels": list((data.any.class_names if data.any is not None else None) or ()),
     }
     return Wishes(

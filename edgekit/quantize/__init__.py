@@ -26,6 +26,7 @@ from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.choose import FIRST, TRIALS, Choice, scales_of, search, search_by_blocks
 from edgekit.quantize.correct import correct_biases
 from edgekit.quantize.equalize import equalize
+from edgekit.quantize.inputs import even_inputs
 from edgekit.quantize.insert import insert
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.trial import Trials
@@ -84,16 +85,21 @@ def quantize(
     ranges: Ranges = "auto",
     keep_float: Iterable[str] = (),
     progress: Progress = SILENT,
+    *,
+    io_int8: bool = False,
 ) -> Quantized:
     """Quantize a simplified float graph on calibration samples, whose inputs are named as the graph's.
 
-    workers: who runs the model; the result does not depend on how many they are.
+    workers: who runs the model; the result does not depend on how many they are; io_int8: the files take integers.
 
     Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
     """
     plan = assign(graph, keep_float)
     held_out = _held_out_count(graph, plan, len(samples))
     bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress))]
+    if not io_int8 and (even := even_inputs(graph, bases[0].calibration.peaks)) is not None:
+        graph, plan = even, assign(even, keep_float)
+        bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress))]
     if (even := equalize(graph, bases[0].calibration.peaks)) is not None:
         bases.append(Base(even, calibrate(even, plan, samples, held_out, workers, progress)))
     with Trials(graph, plan, bases[0].calibration.held_out, workers) as trials:

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
-from edgekit.quantize import reasons
+from edgekit.quantize import islands, reasons
 
 
 class Scale(Enum):
@@ -114,13 +114,14 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
         if not facts.is_float(node.outputs[0]):
             continue
         reason = "kept float on request" if node.name in wanted_float else reason_for_float(node, int8_values)
-        if reason in (None, "only moves float values") and not masked.isdisjoint([*data_inputs(node), *node.outputs]):
+        if reason in (None, islands.MOVES_FLOATS) and not masked.isdisjoint([*data_inputs(node), *node.outputs]):
             reason = reasons.MASKED
         if reason is not None:
             kept[node.name or ""] = reason
             continue
         nodes[node.name or ""] = node
         int8_values.update(value.name or "" for value in node.outputs if facts.is_float(value))
+    islands.settle(graph.graph, nodes, kept, lambda node: RULES[node.op_type] is Scale.SHARED)
     _leave_inputs_real(graph, nodes, kept)
     clamps, families = dict(_clamps(nodes.values())), _families(graph)
     groups = _groups(graph, nodes, clamps, families)
@@ -178,7 +179,9 @@ def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
     if not all(facts.is_float(value) for value in data_inputs(node)):
         return "its input is not float32"
     if rule is Scale.SHARED and not any(value.name in int8_values for value in data_inputs(node)):
-        return "only moves float values"
+        return islands.MOVES_FLOATS
+    if node.op_type == "Softmax" and _weighs_values(node):
+        return "its INT8 steps of 1/256 are too coarse for weights that many values share"
     if node.op_type in ("Conv", "ConvTranspose", "Gemm") and not all(map(_is_constant, node.inputs[1:])):
         return "its weights or bias are computed, not constant"
     if node.op_type == "Clip" and any(facts.scalar(v) is None for v in node.inputs[1:] if v is not None):
@@ -190,6 +193,12 @@ def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
     if node.op_type in ("ScatterElements", "ScatterND") and not _places_constants(node):
         return "its indices are computed, not constant, or it adds to what is there"
     return None
+
+
+def _weighs_values(softmax: ir.Node) -> bool:
+    """True for the softmax of attention, whose result is multiplied with values."""
+    readers = facts.consumers(softmax.outputs[0])
+    return bool(readers) and all(reader.op_type == "MatMul" for reader in readers)
 
 
 def _places_constants(scatter: ir.Node) -> bool:

@@ -65,7 +65,7 @@ def equalize(graph: ir.Model, peaks: Mapping[str, NDArray[np.float64]]) -> ir.Mo
         for node in group.producers:
             _divide_outputs(graph, node, factors)
         for node in group.consumers:
-            _multiply_inputs(graph, node, factors)
+            multiply_inputs(graph, node, factors)
         changed = True
     edit.drop_unused(graph)
     return graph if changed else None
@@ -90,6 +90,9 @@ def _place(node: ir.Node, of: dict[ir.Value, Group]) -> None:
     if _is_linear(node):
         of[computed[0]].consumers.append(node)
         of[node.outputs[0]].producers.append(node)
+    elif _is_norm(node):
+        of[computed[0]].fixed = True
+        of[node.outputs[0]].producers.append(node)
     elif _scales(node, computed):
         for value in computed:
             _join(of, value, node.outputs[0])
@@ -111,6 +114,19 @@ def _is_linear(node: ir.Node) -> bool:
     return plain and all(facts.constant(value) is not None for value in node.inputs[1:] if value is not None)
 
 
+def _is_norm(node: ir.Node) -> bool:
+    """A layer norm over its last axis, whose factors and addends are constants: they take the scaling up."""
+    x, rank, channels = node.inputs[0], len(facts.shape(node.outputs[0])), facts.shape(node.outputs[0])[-1]
+    if node.op_type != "LayerNormalization" or facts.attribute(node, "axis", -1) % rank != rank - 1:
+        return False
+    given = [facts.constant(value) for value in node.inputs[1:] if value is not None]
+    return (
+        len(node.outputs) == 1
+        and facts.constant(x) is None
+        and all(array is not None and array.shape == (channels,) for array in given)
+    )
+
+
 def _scales(node: ir.Node, computed: list[ir.Value]) -> bool:
     x, y = node.inputs[0], node.outputs[0]
     if x is None or not facts.is_float(y) or len(node.outputs) > 1 or (len(computed) != 1 and node.op_type != "Add"):
@@ -120,6 +136,8 @@ def _scales(node: ir.Node, computed: list[ir.Value]) -> bool:
             return len(computed) == 2 and facts.shape(computed[0]) == facts.shape(computed[1])
         case "Clip":
             return facts.scalar(node.inputs[1]) == 0.0 and _ceiling(node) > 0
+        case "Reshape" if (maker := x.producer()) is not None and maker.op_type == "LayerNormalization":
+            return len(facts.shape(y)) == 2 and facts.shape(x)[-1] == facts.shape(y)[-1]  # tokens laid out in rows
         case "Flatten" | "Reshape":
             before, after = facts.shape(x), facts.shape(y)
             return len(after) == 2 and len(before) > 2 and before[1] == after[1] and set(before[2:]) == {1}
@@ -152,21 +170,27 @@ def _join(of: dict[ir.Value, Group], first: ir.Value, second: ir.Value) -> None:
 def _factors(group: Group, peaks: Mapping[str, NDArray[np.float64]]) -> Factors | None:
     """(C,) what each channel is divided by; 1 for a channel that is always zero or that nobody weighs."""
     peak = np.max([peaks[name] for name in _names(group) if name in peaks], axis=0, initial=0.0)
-    mixing = [_magnitudes(node) for node in group.consumers if not _is_depthwise(node)]
+    mixing = [magnitudes(node) for node in group.consumers if not _is_depthwise(node)]
     if np.ndim(peak) != 1 or any(weight.shape[0] * weight.shape[2] != peak.size for weight in mixing):
         return None
-    alive = (peak > 0) & np.all([weight.max(axis=1).reshape(-1) > 0 for weight in mixing], axis=0)
+    wanted, alive = balanced(peak, mixing)
     if not alive.any():
         return None
-    wanted = np.where(alive, peak, 1.0)
-    for _ in range(ITERATIONS if mixing else 0):
-        columns = np.max([_columns(weight, wanted) for weight in mixing], axis=0)
-        wanted[alive] = np.sqrt(peak[alive] / columns[alive])
     if np.isfinite(group.ceiling):
         wanted[alive] /= wanted[alive].max()
         return np.clip(wanted, np.minimum(peak / group.ceiling, 1.0), 1.0)
     wanted[alive] /= np.exp(np.log(wanted[alive]).mean())
     return wanted
+
+
+def balanced(peak: NDArray[np.float64], mixing: list[NDArray[np.float64]]) -> tuple[Factors, NDArray[np.bool_]]:
+    """(C,) the factors of the formula above, and which channels are alive; the others have factor 1."""
+    alive = (peak > 0) & np.all([weight.max(axis=1).reshape(-1) > 0 for weight in mixing], axis=0)
+    wanted = np.where(alive, peak, 1.0)
+    for _ in range(ITERATIONS if mixing else 0):
+        columns = np.max([_columns(weight, wanted) for weight in mixing], axis=0)
+        wanted[alive] = np.sqrt(peak[alive] / columns[alive])
+    return wanted, alive
 
 
 def _names(group: Group) -> Iterator[str]:
@@ -180,7 +204,7 @@ def _columns(weight: NDArray[np.float64], factors: Factors) -> NDArray[np.float6
     return np.asarray((weight / rows).max(axis=1).reshape(-1))
 
 
-def _magnitudes(node: ir.Node) -> NDArray[np.float64]:
+def magnitudes(node: ir.Node) -> NDArray[np.float64]:
     """(groups, outputs, inputs) the largest magnitude of each kernel."""
     weight = facts.constant(node.inputs[1])
     assert weight is not None
@@ -208,7 +232,7 @@ def _is_depthwise(node: ir.Node) -> bool:
 def _divide_outputs(graph: ir.Model, node: ir.Node, factors: Factors) -> None:
     weight = facts.constant(node.inputs[1])
     assert weight is not None
-    axis = 1 if _inputs_first(node) else 0
+    axis = 1 if _inputs_first(node) else 0  # a layer norm's factors are (C,)
     _set(graph, node, 1, weight / _along(factors, axis, weight.ndim))
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         bias = facts.constant(node.inputs[2])
@@ -216,7 +240,7 @@ def _divide_outputs(graph: ir.Model, node: ir.Node, factors: Factors) -> None:
         _set(graph, node, 2, np.broadcast_to(bias.reshape(-1), factors.shape) / factors)
 
 
-def _multiply_inputs(graph: ir.Model, node: ir.Node, factors: Factors) -> None:
+def multiply_inputs(graph: ir.Model, node: ir.Node, factors: Factors) -> None:
     weight = facts.constant(node.inputs[1])
     assert weight is not None
     if _inputs_first(node):

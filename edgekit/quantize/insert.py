@@ -53,6 +53,9 @@ class _Insertion:
                 self._quantize_constants(node)
         for value in self._quantized_values():
             self._quantize_value(value)
+        for node in self.nodes:
+            if node.op_type == "Softmax" and node.name not in self.plan.int8_nodes:
+                self._set_apart(node)
         edit.drop_unused(self.graph)
         self.graph.graph.sort()
         edit.rename_clashes(self.graph)
@@ -139,6 +142,20 @@ class _Insertion:
         )
         self.graph.graph.append(ir.node(op, inputs, outputs=[output], name=f"{name}_{op}"))
         return output
+
+    def _set_apart(self, softmax: ir.Node) -> None:
+        """A bound that bounds nothing, between a softmax and its DequantizeLinear.
+
+        ONNX Runtime 1.31 would fuse the two with the QuantizeLinear behind to QLinearSoftmax, whose 32-bit products
+        overflow where the output's scale is much below 1/256: attention over 197 tokens came out as noise.
+        """
+        x = softmax.inputs[0]
+        maker = x.producer() if x is not None else None
+        if x is None or maker is None or maker.op_type != "DequantizeLinear":
+            return
+        least = edit.add_constant(self.graph, f"{softmax.name}_least", np.asarray(-np.inf, np.float32))
+        apart = self._after(x, "Clip", [x, least], f"{x.name}_apart")
+        softmax.replace_input_with(0, apart)
 
     def _parameters(self, group: str) -> tuple[ir.Value, ir.Value]:
         """A group's scale and zero point, one pair of initializers for all its values."""

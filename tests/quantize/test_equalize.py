@@ -139,3 +139,35 @@ def test_dead_channels_keep_their_size():
     assert all(np.isfinite(facts.constant(value)).all() for value in even.graph.initializers.values())
     fed = feeds(model, 2, 3)
     np.testing.assert_allclose(run(even, fed)["y"], run(model, fed)["y"], rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_norm_takes_the_scaling_of_its_readers_up():
+    uneven = FACTORS.astype(np.float32)
+    nodes = [
+        node("LayerNormalization", ["x", "g", "c"], ["n"]),
+        node("Reshape", ["n", "rows"], ["r"]),
+        node("Gemm", ["r", "v"], ["a"], transB=1),
+        node("Gemm", ["r", "u"], ["b"], transB=1),
+        node("Add", ["a", "b"], ["s"]),
+        node("Relu", ["s"]),
+    ]
+    known = {"v": weights(6, 8) / uneven, "u": weights(6, 8, seed=1) / uneven, "rows": np.array([-1, 8])}
+    model = graph({"x": (1, 5, 8)}, nodes, {**known, "g": uneven, "c": weights(8) * uneven})
+    after = equalize(model, peaks(model))
+    real, found = run(model, feeds(model))["y"], run(after, feeds(model))["y"]
+    np.testing.assert_allclose(found, real, rtol=0, atol=1e-5 * np.abs(real).max())
+    assert spread(peaks(after)["r"]) < spread(peaks(model)["r"]) / 4
+
+
+def test_a_layer_norm_that_a_residual_reads_is_left():
+    nodes = [
+        node("LayerNormalization", ["x", "g"], ["n"]),
+        node("Reshape", ["n", "rows"], ["r"]),
+        node("Gemm", ["r", "v"], ["a"], transB=1),
+        node("Reshape", ["a", "tokens"], ["t"]),
+        node("Add", ["n", "t"], ["s"]),
+        node("LayerNormalization", ["s", "g"]),
+    ]
+    known = {"v": weights(8, 8), "rows": np.array([-1, 8]), "tokens": np.array([-1, 5, 8])}
+    model = graph({"x": (1, 5, 8)}, nodes, {**known, "g": FACTORS.astype(np.float32)})
+    assert equalize(model, peaks(model)) is None

@@ -31,6 +31,7 @@ from edgekit.lower.tflite import (
     refuse,
     resize,
     rewrite,
+    rows,
     shape,
 )
 from edgekit.lower.tflite.draft import Draft
@@ -56,7 +57,7 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
         if (node.op_type not in LOWERINGS and node.op_type not in ABSORBED) or node.domain not in ("", "ai.onnx"):
             raise refuse.no_op(node)
     program = obey(read(graph, io_int8=io_int8))
-    program = rewrite.absorb_unflattens(rewrite.exchange_depth(program))
+    program = rows.absorb_rows(rewrite.absorb_unflattens(rewrite.exchange_depth(program)))
     program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
     draft = lowered(program, layout.choose(program, nhwc=nhwc))
     inputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.inputs]

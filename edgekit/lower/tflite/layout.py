@@ -86,7 +86,10 @@ def _transpose(node: Node, stored: Orders) -> Placement:
 
 
 def _reshape(node: Node, stored: Orders) -> Placement:
-    take, give = carry(node.input(0).shape, node.output.shape, _order(node.input(0), stored))
+    before, after, order = node.input(0).shape, node.output.shape, _order(node.input(0), stored)
+    take, give = carry(before, after, order)
+    if take != order and len(after) == 2:  # data must move: rows are read in the model's order, by a linear layer
+        take, give = carry(before, after, plain(len(before)))
     return _takes(node, [take, (0,)]), (give,)
 
 

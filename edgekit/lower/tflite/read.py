@@ -1,8 +1,9 @@
 """Read a QDQ graph: absorb Q/DQ pairs into int8 values, fuse activations, say where int8 meets float.
 
 An op runs in int8 when its float inputs all come from int8 values, its output goes to one Q, and TFLite has an int8
-kernel for it. Everything else runs in float32, with Quantize and Dequantize nodes at the border: that computes exactly
-what the QDQ graph says, so an op without an int8 kernel costs time but no meaning.
+kernel for it (softmax has one for steps of 1/256 alone). Everything else runs in float32, with Quantize and Dequantize
+nodes at the border: that computes exactly what the QDQ graph says, so an op without an int8 kernel costs time but no
+meaning.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from edgekit import affine
 from edgekit.affine import QParams
 from edgekit.lower.tflite import qdq
 from edgekit.lower.tflite.ops import Array, Node, Program, Value
+from edgekit.lower.tflite.rules import FIXED_OUTPUT
 
 # Ops with an int8 kernel in LiteRT and in tflite-runtime 2.14. The others get a float island.
 INT8_KERNELS = frozenset(
@@ -206,6 +208,7 @@ class _Reader:
             and all(q is not None for q in qparams)
             and all(self.has_int8(name) for name in operands)
             and any(name in self.quantized for name in operands)
+            and (node.op_type != "Softmax" or qparams[0] == FIXED_OUTPUT["Softmax"])
         )
         inputs: list[Value | None] = []
         for index, value in enumerate(node.inputs):
