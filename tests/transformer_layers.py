@@ -45,7 +45,7 @@ def encoder(pre_norm: bool = True, tokens: int = TOKENS) -> ir.Model:
         node("MatMul", ["n3", "head"]),
     ]
     constants = {
-        "qkv": weights(WIDTH, 3 * WIDTH),
+        "qkv": weights(WIDTH, 3 * WIDTH, scale=0.25),  # larger ones make a softmax of steps out of one step
         "qkv_b": weights(3 * WIDTH),
         "proj": weights(WIDTH, WIDTH),
         "proj_b": weights(WIDTH),
