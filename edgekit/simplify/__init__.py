@@ -7,12 +7,8 @@ convolutions, identities, clips); the rooms here add what it lacks. Every step k
 
 from __future__ import annotations
 
-import logging
-
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from onnxscript import optimizer, rewriter
-from onnxscript.rewriter.rules.common import fuse_hardswish_rules
 
 from edgekit.graph import edit
 from edgekit.simplify.activations import canonical_activations
@@ -22,18 +18,20 @@ from edgekit.simplify.constants import fold_constants
 from edgekit.simplify.gemms import canonical_gemms
 from edgekit.simplify.linear import canonical_layers, fold_scalars
 from edgekit.simplify.loose_cells import mark_loose_cells
+from edgekit.simplify.masks import canonical_masks
 from edgekit.simplify.moves import merge_moves
 from edgekit.simplify.norms import fuse_layer_norms
 from edgekit.simplify.projections import split_projections
 from edgekit.simplify.recurrent import canonical_recurrent, is_recurrent, unroll_recurrent
 from edgekit.simplify.shapes import canonical_shapes
+from edgekit.simplify.shipped import fold
 from edgekit.simplify.strides import drop_idle_gathers
 from edgekit.simplify.windows import explicit_pads
 
 
 def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
-    graph = fuse_layer_norms(fold(explicit_pads(fold_constants(graph))))
+    graph = fuse_layer_norms(fold(explicit_pads(canonical_masks(fold_constants(graph)))))
     graph = fold_tokens(settle_shapes(drop_idle_gathers(graph)))
     graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)
@@ -50,24 +48,11 @@ def unroll(graph: ir.Model) -> ir.Model:
     return tidy(unroll_recurrent(marked)) if any(map(is_recurrent, marked.graph)) else marked
 
 
-def fold(graph: ir.Model) -> ir.Model:
-    """Constant folding and the fusions that onnxscript ships."""
-    graph = graph.clone()
-    # Its folder warns of every op that it leaves alone; what matters is said by later stages, by name.
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    optimizer.optimize_ir(graph, num_iterations=2, onnx_shape_inference=True, input_size_limit=FOLDED_ELEMENTS)
-    return rewriter.rewrite(graph, pattern_rewrite_rules=fuse_hardswish_rules())
-
-
-FOLDED_ELEMENTS = 1 << 20
-"""Constants up to this size are folded: position tables and masks, not weights through a dequantization."""
-
-
 def tidy(graph: ir.Model) -> ir.Model:
     """Drop what nothing reads, keep equal constants once, and infer the shapes that rewriting left open."""
     graph = graph.clone()
     edit.drop_unused(graph)
-    edit.share_equal_constants(graph)
+    common.DeduplicateInitializersPass()(graph)
     edit.rename_clashes(graph)
     common.ShapeInferencePass()(graph)
     return settle_shapes(graph)

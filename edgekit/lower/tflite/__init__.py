@@ -52,10 +52,9 @@ class TFLiteFile:
 
 def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[str, str]) -> TFLiteFile:
     """graph: float, or QDQ; nhwc: take and give rank-4 tensors channels last; io_int8: integers where quantized."""
+    _check_known(graph, qdq.FOLDED)
     graph = qdq.with_batch_one(graph)
-    for node in graph.graph:
-        if (node.op_type not in LOWERINGS and node.op_type not in ABSORBED) or node.domain not in ("", "ai.onnx"):
-            raise refuse.no_op(node)
+    _check_known(graph)
     program = obey(read(graph, io_int8=io_int8))
     program = rows.absorb_rows(rewrite.absorb_unflattens(rewrite.exchange_depth(program)))
     program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
@@ -64,12 +63,21 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
     outputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.outputs]
     ops = used(draft.ops, [tensor for _, tensor in outputs])
     kernels.check(ops)
+    kernels.check_outputs(outputs)
     return TFLiteFile(
         data=flatbuffer.to_bytes(ops, inputs, outputs, metadata),
         inputs=tuple(spec(name, value, nhwc) for name, value in program.inputs),
         outputs=tuple(spec(name, value, nhwc) for name, value in program.outputs),
         transposes=sum(op.code == "TRANSPOSE" for op in ops),
     )
+
+
+def _check_known(graph: ir.Model, also: frozenset[str] = frozenset()) -> None:
+    """also: ops that go when the batch is known."""
+    for node in graph.graph:
+        known = any(node.op_type in ops for ops in (LOWERINGS, ABSORBED, also))
+        if not known or node.domain not in ("", "ai.onnx"):
+            raise refuse.no_op(node)
 
 
 def lowered(program: Program, orders: layout.Layout) -> Draft:
@@ -127,6 +135,7 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     "Clip": activation.clip,
     "Concat": shape.concat,
     "Conv": convolution.convolution,
+    "ConstantOfShape": shape.filled,
     "ConvTranspose": convolution.transposed_convolution,
     "CumSum": reduction.running_sum,
     "DepthToSpace": shape.depth_to_space,

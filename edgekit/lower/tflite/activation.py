@@ -109,7 +109,7 @@ def clip(draft: Draft, node: Node) -> None:
         low, high = -np.inf if low <= bottom else low, np.inf if high >= top else high
     if (low, high) == (-np.inf, np.inf):
         draft.alias(node.output, x)
-    elif (low, high) in CLIPS and x.dtype in (np.float32, np.int8):
+    elif (low, high) in CLIPS and (x.dtype == np.float32 or x.qparams is not None):
         draft.emit(CLIPS[low, high], (x,), result)
     else:
         clipped(draft, x, low, high, result)

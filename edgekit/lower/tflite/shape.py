@@ -154,6 +154,15 @@ def expand(draft: Draft, node: Node) -> None:
     draft.emit("BROADCAST_TO", (x, draft.numbers(result.shape, "shape")), result, schema.BroadcastToOptionsT())
 
 
+def filled(draft: Draft, node: Node) -> None:
+    """One number all over, as a constant: the shape of the result is known."""
+    given = node.attributes.get("value")
+    number = np.zeros(1, np.float32) if given is None else given.numpy()
+    order = draft.layout.stored[node.output]
+    shape = [node.output.shape[axis] for axis in order]
+    draft.alias(node.output, draft.constant(np.full(shape, number.reshape(())), node.output.name))
+
+
 def tile(draft: Draft, node: Node) -> None:
     repeats, order = node.constant(1), draft.order(node)
     assert repeats is not None, "the shape of the result is known, so the repeats are"

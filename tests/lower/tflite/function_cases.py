@@ -16,7 +16,7 @@ Rows = Iterator[tuple[str, Graph]]
 
 
 def cases() -> Rows:
-    for family in (curves, inverses, integers, comparisons, choices, chains_of_operands, norms, clips):
+    for family in (curves, inverses, integers, comparisons, choices, chains_of_operands, norms, clips, deep):
         yield from family()
 
 
@@ -159,6 +159,17 @@ def norms() -> Rows:
         {"x": ROWS}, [node("LayerNormalization", ["x", "s"], ["y", "m", "i"])], {"s": numbers(12)}, ("y", "m", "i")
     )
     yield "layernormalization-statistics", statistics
+
+
+def deep() -> Rows:
+    """Operands of many axes that broadcast."""
+    for rank in (5, 6, 7):
+        first, second = ((1, *(3 if axis % 2 == side else 1 for axis in range(rank - 1))) for side in (0, 1))
+        for op in ("Add", "Mul", "Max", "Div"):
+            nodes = [node("Exp", ["z"], ["e"]), node(op, ["x", "e"])]
+            yield f"{op.lower()}-deep-{rank}", Graph({"x": first, "z": second}, nodes)
+        joined = [node("Greater", ["x", "z"], ["b"]), node("And", ["b", "t"], ["c"]), node("Where", ["c", "x", "z"])]
+        yield f"where-deep-{rank}", Graph({"x": first, "z": second}, joined, {"t": np.asarray([True])})
 
 
 def clips() -> Rows:

@@ -67,6 +67,10 @@ REFUSED = {
         Graph({"z": (1, 5)}, [node("Div", ["z", "c"])], {"c": np.asarray(2)}, int64_inputs={"z": 4}),
         "DIV does not compute in int64",
     ),
+    "an output without elements": (
+        one("Slice", (1, 6), {"starts": np.asarray([0]), "ends": np.asarray([0]), "axes": np.asarray([1])}),
+        "it has no elements",
+    ),
     "a type without tensors": (
         Graph({"x": (1, 5)}, [node("Cast", ["x"], to=TensorProto.UINT64)]),
         "no tensors of type uint64",

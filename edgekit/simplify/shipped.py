@@ -1,0 +1,77 @@
+"""What onnxscript ships, in the order of its own optimizer, but for the rules that take a number near 0 or 1 for it.
+
+Its x + 0 = x matches x + 1e-9 too, and then log(x + 1e-9) is minus infinity at 0, and a norm without its epsilon is no
+number. So the rules for neutral operands are left out; here an operand is neutral that changes no bit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from onnxscript import optimizer, rewriter
+from onnxscript.rewriter.rules.common import (
+    _no_op,
+    dropout_inference_rule,
+    dropout_zero_rule,
+    fuse_hardswish_rules,
+)
+
+from edgekit.graph import edit, facts
+
+FOLDED_ELEMENTS = 1 << 20
+"""Constants up to this size are folded: position tables and masks, not weights through a dequantization."""
+ROUNDS = 2
+NEUTRAL: Mapping[str, float] = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
+ONE_SIDED = frozenset({"Sub", "Div"})  # 0 - x is not x
+
+
+def fold(graph: ir.Model) -> ir.Model:
+    """Constant folding and the fusions that onnxscript ships."""
+    graph = graph.clone()
+    # Its folder warns of every op that it leaves alone; what matters is said by later stages, by name.
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    common.InlinePass()(graph)
+    inexact = set(_no_op.rules)
+    rules = [rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule not in inexact]
+    fusions = rewriter.RewritePass([*rules, dropout_inference_rule, dropout_zero_rule])
+    for _ in range(ROUNDS):
+        optimizer.fold_constants(graph, onnx_shape_inference=True, input_size_limit=FOLDED_ELEMENTS)
+        drop_neutral_operands(graph)
+        fusions(graph)
+        common.RemoveUnusedNodesPass()(graph)
+    _tidied(graph)
+    return rewriter.rewrite(graph, pattern_rewrite_rules=fuse_hardswish_rules())
+
+
+def _tidied(graph: ir.Model) -> None:
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+    common.LiftSubgraphInitializersToMainGraphPass()(graph)
+    common.DeduplicateInitializersPass()(graph)
+    common.CommonSubexpressionEliminationPass()(graph)
+    common.OutputFixPass()(graph)
+    common.NameFixPass()(graph)
+
+
+def drop_neutral_operands(graph: ir.Model) -> None:
+    """Of x + 0 and x * 1 only x is left, where the result has its shape."""
+    for node in list(graph.graph):
+        position = _neutral(node)
+        if position is None:
+            continue
+        x, output = node.inputs[1 - position], node.outputs[0]
+        if x is not None and x.shape is not None and x.shape == output.shape and x.dtype == output.dtype:
+            edit.replace(graph, node, [edit.new_node(node, "Identity", [x])])
+
+
+def _neutral(node: ir.Node) -> int | None:
+    """The input that changes nothing."""
+    number = NEUTRAL.get(node.op_type)
+    for position in (1,) if node.op_type in ONE_SIDED else (1, 0):
+        array = facts.constant(node.inputs[position]) if number is not None else None
+        if array is not None and array.size and np.all(array == number):
+            return position
+    return None
