@@ -33,6 +33,7 @@ from edgekit.lower.tflite import (
     rewrite,
     rows,
     shape,
+    shuffles,
 )
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.ops import Node, Op, Program, Tensor, Value, plain
@@ -56,7 +57,7 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
     graph = qdq.with_batch_one(graph)
     _check_known(graph)
     program = obey(read(graph, io_int8=io_int8))
-    program = rows.absorb_rows(rewrite.absorb_unflattens(rewrite.exchange_depth(program)))
+    program = rows.absorb_rows(rewrite.absorb_unflattens(rewrite.exchange_depth(shuffles.absorb_shuffles(program))))
     program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
     draft = lowered(program, layout.choose(program, nhwc=nhwc))
     inputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.inputs]

@@ -83,7 +83,7 @@ def exchange_depth(program: Program) -> Program:
         square = int(node.attributes["blocksize"]) ** 2
         channels = np.arange(conv.output.shape[1]).reshape(-1, square).T.reshape(-1)
         output = replace(conv.output, name=f"{conv.output.name}_depth_first")
-        constants = tuple(None if v is None else _taken(v, channels, axis=0) for v in conv.inputs[1:])
+        constants = tuple(None if v is None else taken(v, channels, axis=0) for v in conv.inputs[1:])
         changed[conv] = replace(conv, inputs=(conv.inputs[0], *constants), outputs=(output,))
         changed[node] = replace(node, inputs=(output,), attributes={**node.attributes, "mode": "DCR"})
     return replace(program, nodes=tuple(changed.get(node, node) for node in program.nodes))
@@ -136,8 +136,8 @@ def _permutable_rows(gemm: Node) -> bool:
 
 def _with_rows(gemm: Node, output: Value, rows: Array) -> Node:
     transposed = gemm.op == "Gemm" and gemm.attributes.get("transB", 0)
-    weight, bias = _taken(gemm.input(1), rows, axis=0 if transposed else 1), gemm.optional(2)
-    added = () if bias is None else (_taken(bias, rows, axis=bias.rank - 1),)
+    weight, bias = taken(gemm.input(1), rows, axis=0 if transposed else 1), gemm.optional(2)
+    added = () if bias is None else (taken(bias, rows, axis=bias.rank - 1),)
     return replace(gemm, inputs=(gemm.input(0), weight, *added), outputs=(output,))
 
 
@@ -146,7 +146,7 @@ def _permutable_convolution(node: Node) -> bool:
     return node.op == "Conv" and node.attributes.get("group", 1) == 1 and all(v.data is not None for v in constants)
 
 
-def _taken(value: Value, channels: Array, axis: int) -> Value:
+def taken(value: Value, channels: Array, axis: int) -> Value:
     """The channels of a weight or bias in another order, with their scales."""
     assert value.data is not None
     qparams = value.qparams
