@@ -88,7 +88,11 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
                 data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
                 quantization=compose.quantization_facts(
-                    quantized, recipe.quantize.ranges, recipe.quantize.io, target, calibrated=not data.synthesized
+                    quantized,
+                    recipe.quantize.ranges,
+                    recipe.quantize.io,
+                    quantized.base,
+                    calibrated=not data.synthesized,
                 ),
                 verification=verification,
                 latencies=latencies,

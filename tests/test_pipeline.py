@@ -181,3 +181,30 @@ def test_several_samples_per_run(place, report):
     assert four.agreements[0].identical == one.agreements[0].identical
     assert [score.value for score in four.scores] == [score.value for score in one.scores]
     assert {error.label for error in four.layers} == {"INT8 ONNX", "INT8 TFLite"}
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory) -> Place:
+    """A classifier of tokens whose first channel is a thousand times the others."""
+    folder = tmp_path_factory.mktemp("uneven")
+    sizes = np.array([1000, 1, 1, 1, 1, 1], np.float32)
+    nodes = [node("MatMul", ["frames", "w"], ["m"]), node("ReduceMean", ["m", "tokens"], ["scores"], keepdims=0)]
+    constants = {"w": weights(6, 5) / sizes[:, None], "tokens": np.array([1])}
+    model = graph({"frames": (1, 7, 6)}, nodes, constants, ("scores",))
+    (folder / "tiny.onnx").write_bytes(files.to_bytes(model))
+    frames = np.random.default_rng(0).normal(0, 1, (COUNT, 7, 6)).astype(np.float32) * sizes
+    np.savez(folder / "samples.npz", inputs=frames)
+    return Place(folder, folder / "tiny.onnx", folder / "samples.npz")
+
+
+def test_an_uneven_input_is_evened_before_it_is_rounded(uneven):
+    report = pipeline.quantize(uneven.recipe("out"))
+    (kept,) = report.quantization.kept_float
+    assert (kept.node, kept.op) == ("frames_even", "Mul")
+    assert all(score.sqnr_db["scores"] > 25 for score in report.verification.scores[1:])
+
+
+def test_integer_inputs_have_one_scale(uneven):
+    report = pipeline.quantize(uneven.recipe("integers", quantize={"io": "int8"}))
+    assert not report.quantization.kept_float
+    assert {spec.dtype for file in report.files[1:] for spec in file.inputs} == {"int8", "uint8"}
