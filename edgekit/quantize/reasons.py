@@ -25,11 +25,11 @@ REASONS: Mapping[str, str] = {
     **dict.fromkeys(("Exp", "Log", "Pow", "Reciprocal", "Div", "Sqrt", "LogSoftmax", "Tan", "Sinh", "Cosh"), WIDE),
     **dict.fromkeys(("ReduceLogSum", "ReduceLogSumExp", "ReduceProd"), WIDE),
     **dict.fromkeys(("Softplus", "Softsign", "Mish", "Swish", "Selu", "Celu", "ThresholdedRelu", "Shrink"), NO_KERNEL),
-    **dict.fromkeys(("Sin", "Cos", "Sign", "Floor", "Ceil", "Round", "Mod", "TopK", "OneHot"), NO_KERNEL),
+    **dict.fromkeys(("Sin", "Cos", "Sign", "Floor", "Ceil", "Round", "Mod", "TopK", "OneHot", "GridSample"), NO_KERNEL),
     "CumSum": COUNTS,
 }
 
-MASK = 1e4  # the least that exporters write for "never", as -10000
+NEVER = -1e4  # the least of what exporters write for "never"
 JOINS = frozenset({"Add", "Sub", "Mul", "Where", "Concat"})  # a mask comes in by one of these
 CARRIES = JOINS | {"Div", "Pad", "Reshape", "Transpose", "Slice", "Split", "Expand", "Gather", "Tile", "Squeeze"}
 
@@ -50,4 +50,4 @@ def masked_values(nodes: Iterable[ir.Node]) -> frozenset[ir.Value]:
 
 def _is_mask(value: ir.Value | None) -> bool:
     array = facts.constant(value) if facts.is_float(value) else None
-    return array is not None and array.size > 0 and float(np.abs(array).max()) >= MASK
+    return array is not None and array.size > 0 and bool(array.min() <= NEVER or np.isposinf(array).any())

@@ -39,6 +39,10 @@ def test_a_mask_that_is_added():
     assert kept(nodes, {"never": NEVER}) == dict.fromkeys(("node_a", "node_s"), reasons.MASKED)
 
 
+def test_a_large_factor_is_no_mask():
+    assert kept([node("Mul", ["x", "c"])], {"c": np.float32(1e5)}) == {}
+
+
 def test_a_choice_between_numbers_is_int8():
     nodes = [node("Where", ["m", "x", "zero"])]
     assert kept(nodes, {"m": np.tri(4, 6, dtype=bool), "zero": np.float32(0)}) == {}

@@ -32,6 +32,7 @@ from edgekit.lower.tflite import (
     resize,
     rewrite,
     rows,
+    sampling,
     shape,
     shuffles,
 )
@@ -149,6 +150,7 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     "GlobalAveragePool": pooling.global_average_pool,
     "GlobalMaxPool": pooling.global_max_pool,
     "GroupNormalization": normalization.group_normalization,
+    "GridSample": sampling.grid_sample,
     "HardSigmoid": activation.hard_sigmoid,
     "Hardmax": index.hardmax,
     "Identity": shape.identity,
@@ -175,6 +177,7 @@ LOWERINGS: Mapping[str, Callable[[Draft, Node], None]] = {
     "Relu": activation.clip,
     "Requantize": activation.requantize,
     "Resize": resize.resize,
+    "ReverseSequence": index.reverse_sequence,
     "ScatterElements": index.scatter_elements,
     "ScatterND": index.scatter_nd,
     "Sign": activation.sign,

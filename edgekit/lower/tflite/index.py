@@ -157,6 +157,14 @@ def _row(draft: Draft, along: Tensor, stride: int, start: Array) -> Tensor:
     return term(draft, "ADD", scaled, draft.constant(start.astype(along.dtype), "start")) if start.any() else scaled
 
 
+def reverse_sequence(draft: Draft, node: Node) -> None:
+    options = schema.ReverseSequenceOptionsT(
+        seqDim=int(node.attributes.get("time_axis", 0)), batchDim=int(node.attributes.get("batch_axis", 1))
+    )
+    lengths = draft.input(node, 1)
+    draft.emit("REVERSE_SEQUENCE", (draft.input(node, 0), lengths), draft.output(node.output), options)
+
+
 def one_hot(draft: Draft, node: Node) -> None:
     depth, values = node.constant(1), node.constant(2)
     if depth is None or values is None:

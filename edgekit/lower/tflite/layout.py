@@ -162,7 +162,7 @@ _COMPARISONS = ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual")
 
 RULES: Mapping[str, Callable[[Node, Orders], Placement]] = {
     **dict.fromkeys(("Conv", "ConvTranspose", *_POOLS, "Resize", "DepthToSpace", "SpaceToDepth"), _image),
-    "LRN": _image,
+    **dict.fromkeys(("LRN", "GridSample"), _image),
     **dict.fromkeys((*_ARITHMETIC, *_LOGIC, *_COMPARISONS), _elementwise),
     **dict.fromkeys((*_MOVERS, *_CURVES, *_MORE_CURVES, *_FUNCTIONS, *_CIRCULAR, *_TESTS, "CumSum"), _same),
     **dict.fromkeys((*_NORMS, *_MORE_NORMS), _same),

@@ -16,7 +16,7 @@ Rows = Iterator[tuple[str, Graph]]
 
 
 def cases() -> Rows:
-    for family in (reductions, places, gathers, scatters, hots):
+    for family in (reductions, places, gathers, scatters, hots, samplings):
         yield from family()
 
 
@@ -87,6 +87,29 @@ def scatters() -> Rows:
         yield f"scatterelements-{reduction}", Graph({"x": ROWS, "z": row, "u": row}, nodes, int64_inputs={"z": 5})
     nodes = [node("ScatterND", ["x", "z", "u"])]
     yield "scatternd-computed", Graph({"x": ROWS, "z": (1, 1, 2), "u": (1, 1, 12)}, nodes, int64_inputs={"z": 1})
+
+
+def samplings() -> Rows:
+    """Places drawn from -1.6 to 1.6: inside, beyond the edges, and past them by half an image."""
+    spread = node("Mul", ["t", "wide"], ["g"])
+    for mode, padding, aligned in product(("linear", "nearest", "cubic"), ("zeros", "border", "reflection"), (0, 1)):
+        nodes = [
+            node("Tanh", ["z"], ["t"]),
+            spread,
+            node("GridSample", ["x", "g"], mode=mode, padding_mode=padding, align_corners=aligned),
+        ]
+        case = Graph({"x": (1, 3, 5, 6), "z": (1, 4, 7, 2)}, nodes, {"wide": np.float32(1.6)})
+        yield f"gridsample-{mode}-{padding}-{aligned}", case
+    volume = [node("Tanh", ["z"], ["t"]), spread, node("GridSample", ["x", "g"])]
+    yield (
+        "gridsample-volume",
+        Graph({"x": (1, 2, 3, 4, 5), "z": (1, 2, 3, 2, 3)}, volume, {"wide": np.float32(1.6)}),
+    )
+    nodes = [node("Add", ["z", "one"], ["i"]), node("ReverseSequence", ["x", "i"], time_axis=1, batch_axis=0)]
+    yield (
+        "reversesequence",
+        Graph({"x": (1, 5, 3), "z": (1,)}, nodes, {"one": np.asarray(1)}, int64_inputs={"z": 5}),
+    )
 
 
 def hots() -> Rows:
