@@ -134,9 +134,15 @@ def differing(case: Case, outputs: list[Any], expected: Any) -> Iterator[str]:
         wanted = np.asarray(wanted)
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             yield f"output {index} is {found.dtype}{list(found.shape)}, expected {wanted.dtype}{list(wanted.shape)}"
-        elif not np.allclose(found, wanted, rtol=case.rtol, atol=case.atol, equal_nan=True):
+        elif not np.allclose(found, wanted, rtol=case.rtol, atol=absolute(case, wanted), equal_nan=True):
             apart = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
             yield f"output {index} differs by up to {np.nanmax(apart):.3g} of {np.nanmax(np.abs(wanted)):.3g}"
+
+
+def absolute(case: Case, wanted: Any) -> float:
+    """The case's tolerance, or one step of float32 at the largest value: a sum in another order is no nearer to 0."""
+    finite = np.abs(wanted[np.isfinite(wanted)]) if wanted.dtype == np.float32 else np.zeros(0)
+    return max(case.atol, float(np.spacing(finite.max())) if finite.size else 0.0)
 
 
 class Process:
@@ -166,6 +172,7 @@ class Process:
 
 # -- what TFLite cannot express ---------------------------------------------------------------------------------------
 
+TRAINING = "training: random numbers, batch statistics"
 OTHER_DOMAIN = "ops of another domain (training, classical learning)"
 
 
@@ -180,9 +187,20 @@ def reasons(case: Case) -> Iterator[str]:
     yield from (NO_FORM[op] for op in case.ops if op in NO_FORM)
     if any(op.startswith("QLinear") for op in case.ops):
         yield "quantized already"
+    yield from (TRAINING for node in graph.node if trains(node, graph))
     arrays = [x for feed in case.feeds for x in feed.values()] + [y for ys in case.expected for y in ys]
     if any(np.size(x) == 0 for x in arrays if isinstance(x, np.ndarray)):
         yield "a tensor without elements"
+
+
+def trains(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
+    """Whether it drops values at random, or normalizes by the batch that it gets."""
+    if node.op_type == "BatchNormalization":
+        return any(attribute.name == "training_mode" and attribute.i for attribute in node.attribute)
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    if node.op_type != "Dropout" or len(node.input) < 3 or node.input[2] not in held:
+        return False
+    return bool(onnx.numpy_helper.to_array(held[node.input[2]]).item())
 
 
 def type_of(value: onnx.ValueInfoProto) -> Iterator[str]:

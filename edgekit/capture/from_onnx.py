@@ -101,9 +101,25 @@ def _invalid(path: Path, broken: Exception) -> EdgekitError:
 def _first_converted(path: Path, proto: onnx.ModelProto) -> onnx.ModelProto:
     """A model from before broadcasting was NumPy's, after it."""
     try:
+        _align_slopes(path, proto)
         return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
     except (RuntimeError, ValueError) as broken:
         raise _invalid(path, broken) from broken
+
+
+def _align_slopes(path: Path, proto: onnx.ModelProto) -> None:
+    """PRelu had one slope per channel before opset 7, along axis 1 whatever the rank; the converter forgets it."""
+    graph = onnx.shape_inference.infer_shapes(proto).graph
+    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*graph.input, *graph.value_info)}
+    weights = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type != "PRelu":
+            continue
+        slope = weights.get(node.input[1])
+        if slope is None or node.input[0] not in ranks:
+            raise _invalid(path, ValueError(f"the slopes of '{node.name or node.output[0]}' are computed"))
+        if len(slope.dims) == 1 and slope.dims[0] > 1:
+            slope.dims.extend([1] * (ranks[node.input[0]] - 2))
 
 
 def _converted(path: Path, graph: ir.Model) -> ir.Model:

@@ -26,12 +26,14 @@ from edgekit.simplify.recurrent import canonical_recurrent, is_recurrent, unroll
 from edgekit.simplify.shapes import canonical_shapes
 from edgekit.simplify.shipped import fold
 from edgekit.simplify.strides import drop_idle_gathers
+from edgekit.simplify.transforms import canonical_transforms
 from edgekit.simplify.windows import explicit_pads
 
 
 def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
-    graph = fuse_layer_norms(fold(explicit_pads(canonical_masks(fold_constants(graph)))))
+    graph = fold_constants(canonical_transforms(fold_constants(graph)))
+    graph = fuse_layer_norms(fold_constants(fold(explicit_pads(canonical_masks(graph)))))
     graph = fold_tokens(settle_shapes(drop_idle_gathers(graph)))
     graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)

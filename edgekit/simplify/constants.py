@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from edgekit.graph import edit, facts
+from edgekit.simplify.scans import can_unroll, unroll_scan
 
 MOST_ELEMENTS = 1 << 20  # of a folded constant: position tables and masks
 MOST_FILLED = 1 << 28  # of one number over and over, as models without real weights have them: 1 GiB
@@ -36,6 +37,9 @@ def fold_constants(graph: ir.Model) -> ir.Model:
         if node.op_type == "If" and (chosen := facts.constant(node.inputs[0])) is not None:
             _take_branch(graph, node, "then_branch" if chosen.item() else "else_branch")
             return fold_constants(graph)  # the branch's nodes are to be walked too
+        if node.op_type == "Scan" and can_unroll(node):
+            unroll_scan(graph, node)
+            return fold_constants(graph)
         results = _results(node, opset)
         if results is not None:
             _replace(graph, node, results)

@@ -3,7 +3,7 @@
     Gemm: alpha A' B' + beta C      alpha goes into B' (into A' where B is computed), beta into C
 
 A product of a rank-2 value with a constant is the same layer. A bias that is computed, or that differs from sample to
-sample, becomes an addition.
+sample, becomes an addition; weights that are computed make it a MatMul.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def _is_canonical(node: ir.Node) -> bool:
         and facts.attribute(node, "beta", 1.0) == 1.0
         and not facts.attribute(node, "transA", 0)
     )
-    oriented = facts.constant(node.inputs[1]) is None or facts.attribute(node, "transB", 0)
-    return bool(plain and oriented) and (bias is None or _fits(facts.constant(bias), node))
+    layer = facts.constant(node.inputs[1]) is not None and facts.attribute(node, "transB", 0)
+    return bool(plain and layer) and (bias is None or _fits(facts.constant(bias), node))
 
 
 def _fits(bias: NDArray[np.floating] | None, node: ir.Node) -> bool:
@@ -69,10 +69,16 @@ def _rewrite(graph: ir.Model, node: ir.Node) -> None:
     inputs = [a, b]
     array = facts.constant(bias)
     outputs = facts.static_shape(node.outputs[0])[1]
-    if array is not None and array.size in (1, outputs) and array.shape[:-1] in ((), (1,)):
+    if weight is not None and array is not None and array.size in (1, outputs) and array.shape[:-1] in ((), (1,)):
         inputs.append(_constant(graph, bias, "bias", beta * np.broadcast_to(array.reshape(-1), (outputs,))))
         bias = None
-    gemm = edit.new_node(node, "Gemm", inputs, {"transB": transposed})
+    if weight is None:
+        if transposed:
+            before.append(_part(node, "Transpose", [b], "turned", {"perm": (1, 0)}, b, (1, 0)))
+            b = before[-1].outputs[0]
+        gemm = edit.new_node(node, "MatMul", [a, b])
+    else:
+        gemm = edit.new_node(node, "Gemm", inputs, {"transB": transposed})
     if bias is not None:
         if array is not None:
             bias = _constant(graph, bias, "scaled", beta * array)

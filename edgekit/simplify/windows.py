@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from edgekit.graph import facts
 
-WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool"})
+WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
 
 
 def explicit_pads(graph: ir.Model) -> ir.Model:

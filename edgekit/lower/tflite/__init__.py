@@ -35,6 +35,7 @@ from edgekit.lower.tflite import (
     sampling,
     shape,
     shuffles,
+    spread,
 )
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.ops import Node, Op, Program, Tensor, Value, plain
@@ -57,7 +58,8 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
     _check_known(graph, qdq.FOLDED)
     graph = qdq.with_batch_one(graph)
     _check_known(graph)
-    program = obey(read(graph, io_int8=io_int8))
+    _check_sizes(graph)
+    program = obey(spread.spread(read(graph, io_int8=io_int8)))
     program = rows.absorb_rows(rewrite.absorb_unflattens(rewrite.exchange_depth(shuffles.absorb_shuffles(program))))
     program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
     draft = lowered(program, layout.choose(program, nhwc=nhwc))
@@ -77,9 +79,15 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
 def _check_known(graph: ir.Model, also: frozenset[str] = frozenset()) -> None:
     """also: ops that go when the batch is known."""
     for node in graph.graph:
-        known = any(node.op_type in ops for ops in (LOWERINGS, ABSORBED, also))
+        known = any(node.op_type in ops for ops in (LOWERINGS, ABSORBED, spread.POOLS, also))
         if not known or node.domain not in ("", "ai.onnx"):
             raise refuse.no_op(node)
+
+
+def _check_sizes(graph: ir.Model) -> None:
+    for value in graph.graph.outputs:
+        if 0 in qdq.fixed_shape(value):
+            raise refuse.no_elements(value)
 
 
 def lowered(program: Program, orders: layout.Layout) -> Draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit import affine
 from edgekit.affine import QParams
-from edgekit.lower.tflite import refuse, windows
+from edgekit.lower.tflite import refuse, volumes, windows
 from edgekit.lower.tflite.draft import FUSED, Draft
 from edgekit.lower.tflite.images import as_image, crop, padded, result_image, store_image
 from edgekit.lower.tflite.ops import Array, Node, Tensor, Value
@@ -19,6 +20,9 @@ from edgekit.lower.tflite.ops import Array, Node, Tensor, Value
 def convolution(draft: Draft, node: Node) -> None:
     """weights (O, I/groups, *kernel) become OHWI, or 1HWO where every channel is convolved alone."""
     weight = constant_weight(node)
+    if weight.rank == 5:
+        volumes.convolution(draft, node, weight.real, float_bias(node, weight.shape[0]))
+        return
     groups, channels = int(node.attributes.get("group", 1)), node.input(0).shape[1]
     shape = windows.window(node, weight.shape[2:])
     x = padded(draft, as_image(draft, draft.input(node, 0)), shape)
@@ -44,10 +48,12 @@ def convolution(draft: Draft, node: Node) -> None:
 
 def transposed_convolution(draft: Draft, node: Node) -> None:
     """weights (I, O/groups, *kernel) become OHWI. Padding that is not SAME is cropped from the full result."""
-    if any(d != 1 for d in node.ints("dilations", [1])):
-        raise refuse.no_form(node, "TRANSPOSE_CONV has no dilation", "keep this model in ONNX")
     weight = constant_weight(node)
-    kernel = _as_image_kernel(content(weight))
+    kernel = _dilated(content(weight), node.ints("dilations", [1] * (weight.rank - 2)))
+    if weight.rank == 5:
+        volumes.transposed_convolution(draft, node, kernel, float_bias(node, node.output.shape[1]))
+        return
+    kernel = _as_image_kernel(kernel)
     spatial = weight.rank - 2
     strides = windows.two(node.ints("strides", [1] * spatial), 1)
     low = windows.two(windows.padding(node, spatial)[:spatial], 0)
@@ -148,7 +154,24 @@ def _same_scale(given: Value, scale: Array) -> bool:
     return given.qparams is not None and bool(np.allclose(np.atleast_1d(given.qparams.scale), scale, rtol=1e-6, atol=0))
 
 
+def float_bias(node: Node, channels: int) -> Array:
+    given = node.constant(2)
+    if node.optional(2) is not None and given is None:
+        raise refuse.no_form(node, "its bias is computed at run time", "make the bias a constant, or add it by an Add")
+    return np.zeros(channels, np.float32) if given is None else given.astype(np.float32).reshape(-1)
+
+
 # -- kernels ----------------------------------------------------------------------------------------------------------
+
+
+def _dilated(weight: Array, dilations: Sequence[int]) -> Array:
+    """Zeros between the weights, since TRANSPOSE_CONV has no dilation."""
+    if all(d == 1 for d in dilations):
+        return weight
+    sizes = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
+    wide = np.zeros((*weight.shape[:2], *sizes), weight.dtype)
+    wide[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = weight
+    return wide
 
 
 def _as_image_kernel(weight: Array) -> Array:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.convolution import along, bias, content
 from edgekit.lower.tflite.draft import FUSED, Draft
-from edgekit.lower.tflite.ops import Node, plain
+from edgekit.lower.tflite.ops import Node, Tensor, plain
 
 
 def gemm(draft: Draft, node: Node) -> None:
@@ -32,13 +33,26 @@ def matmul(draft: Draft, node: Node) -> None:
         _fully_connected(draft, node, transposed=False)
         return
     x, y = draft.input(node, 0), draft.input(node, 1)
+    swapped = draft.order(node, 1) != plain(node.input(1).rank)
     result = draft.output(node.output)
     raw = result if node.activation == "NONE" else draft.temporary(result, "raw")
-    draft.emit(
-        "BATCH_MATMUL", (x, y), raw, schema.BatchMatMulOptionsT(adjY=draft.order(node, 1) != plain(node.input(1).rank))
-    )
+    rows, columns = _matrices(draft, x, y)
+    product = raw if rows is x and columns is y else draft.temporary(raw, "product", _product(rows, columns))
+    draft.emit("BATCH_MATMUL", (rows, columns), product, schema.BatchMatMulOptionsT(adjY=swapped))
+    if product is not raw:
+        draft.reshape(product, raw.shape, raw)
     if raw is not result:
         draft.emit(node.activation, (raw,), result)
+
+
+def _matrices(draft: Draft, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The operands with at least two axes: a vector is a row before a product and a column behind it."""
+    rows = x if len(x.shape) > 1 else draft.reshape(x, (1, *x.shape))
+    return rows, y if len(y.shape) > 1 else draft.reshape(y, (*y.shape, 1))
+
+
+def _product(rows: Tensor, columns: Tensor) -> tuple[int, ...]:
+    return (*np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2]), rows.shape[-2], columns.shape[-1])
 
 
 def _fully_connected(draft: Draft, node: Node, *, transposed: bool) -> None:

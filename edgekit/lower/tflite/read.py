@@ -249,6 +249,10 @@ class _Reader:
                 return "alpha" not in node.attributes or node.attributes["alpha"].as_float() == 1.0
             case "Clip":
                 return all(self.is_constant(qdq.name_of(value)) for value in node.inputs[1:] if value is not None)
+            case "Conv" | "ConvTranspose" if len(qdq.fixed_shape(_first(node))) > 4:
+                return False
+            case "AveragePool" if len(qdq.fixed_shape(_first(node))) > 4 or _is_dilated(node):
+                return False
             case "PRelu":
                 return self.is_known(qdq.name_of(node.inputs[1]))
             case "ScatterElements" | "ScatterND":
@@ -304,3 +308,13 @@ class _Reader:
             found, count = f"{name}_{count}", count + 1
         self.names.add(found)
         return found
+
+
+def _first(node: ir.Node) -> ir.Value:
+    assert node.inputs[0] is not None
+    return node.inputs[0]
+
+
+def _is_dilated(node: ir.Node) -> bool:
+    dilations = node.attributes.get("dilations")
+    return dilations is not None and any(dilation != 1 for dilation in dilations.as_ints())

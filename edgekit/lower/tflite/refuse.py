@@ -39,3 +39,13 @@ def no_kernel(op: Op, why: str) -> EdgekitError:
     return EdgekitError(
         "EK501", f"cannot lower '{op.source}' to TFLite", why, "use --format onnx, or cast to float32 or int32 before"
     )
+
+
+def no_elements(value: ir.Value) -> EdgekitError:
+    """An output of which nothing is left."""
+    return EdgekitError(
+        "EK502",
+        f"cannot lower value '{value.name}' to TFLite",
+        f"its shape is {value.shape}: LiteRT gives no tensors without elements",
+        "leave that output out of the model",
+    )

@@ -42,21 +42,52 @@ def concat(draft: Draft, node: Node) -> None:
 def pad(draft: Draft, node: Node) -> None:
     order, x, result = draft.order(node), draft.input(node, 0), draft.output(node.output)
     pads = _pads(node)
-    if any(amount < 0 for pair in pads for amount in pair):
-        raise refuse.no_form(node, f"TFLite cannot pad by a negative amount, here {pads}", "slice instead of padding")
-    amounts = [pads[axis] for axis in order]
     mode = node.attributes.get("mode", "constant")
+    if mode == "constant" and any(amount < 0 for pair in pads for amount in pair):  # a negative amount crops
+        x, pads = _cropped(draft, x, order, pads), [(max(low, 0), max(high, 0)) for low, high in pads]
+    amounts = [pads[axis] for axis in order]
     if mode == "constant":
         pad_into(draft, x, amounts, result, _filler(node, x))
-    elif mode in MIRRORS:
+    elif mode in MIRRORS and _mirrors_once(node, pads):
         table = draft.constant(np.asarray(amounts, np.int32), "pads")
         draft.emit("MIRROR_PAD", (x, table), result, schema.MirrorPadOptionsT(mode=MIRRORS[mode]))
-    elif mode == "edge" and all(low <= 1 and high <= 1 for low, high in pads):
+    elif mode == "edge" and all(0 <= low <= 1 and 0 <= high <= 1 for low, high in pads):
         # To repeat an edge once is to mirror with the edge itself included.
         table = draft.constant(np.asarray(amounts, np.int32), "pads")
         draft.emit("MIRROR_PAD", (x, table), result, schema.MirrorPadOptionsT(mode=schema.MirrorPadMode.SYMMETRIC))
+    elif mode in ("reflect", "edge", "wrap"):
+        _repeat(draft, x, amounts, mode, result)
     else:
-        raise refuse.no_form(node, f"TFLite has no padding mode '{mode}'", "pad with zeros or by reflection")
+        raise refuse.no_form(node, f"there is no padding mode '{mode}'", "pad with zeros or by reflection")
+
+
+def _cropped(draft: Draft, x: Tensor, order: Sequence[int], pads: Sequence[tuple[int, int]]) -> Tensor:
+    begin = [max(-pads[axis][0], 0) for axis in order]
+    end = [size - max(-pads[axis][1], 0) for axis, size in zip(order, x.shape, strict=True)]
+    part = draft.temporary(x, "cropped", [e - b for b, e in zip(begin, end, strict=True)])
+    crop(draft, x, begin, end, part)
+    return part
+
+
+def _mirrors_once(node: Node, pads: Sequence[tuple[int, int]]) -> bool:
+    """MIRROR_PAD reflects no further than to the other edge."""
+    return all(min(pair) >= 0 and max(pair) < size for pair, size in zip(pads, node.input(0).shape, strict=True))
+
+
+def _repeat(draft: Draft, x: Tensor, amounts: Sequence[tuple[int, int]], mode: str, result: Tensor) -> None:
+    """Pick rows along each padded axis, some of them several times."""
+    padded = [place for place, pair in enumerate(amounts) if any(pair)]
+    for place in padded:
+        low, high = amounts[place]
+        places = np.arange(x.shape[place])[max(-low, 0) : x.shape[place] - max(-high, 0)]
+        picked = np.pad(places, (max(low, 0), max(high, 0)), mode=mode)  # type: ignore[call-overload]
+        shape = (*x.shape[:place], picked.size, *x.shape[place + 1 :])
+        made = result if place == padded[-1] else draft.temporary(x, "padded", shape)
+        table = draft.numbers([int(i) for i in picked], "places")
+        draft.emit("GATHER", (x, table), made, schema.GatherOptionsT(axis=place))
+        x = made
+    if not padded:
+        draft.reshape(x, result.shape, result)
 
 
 def _pads(node: Node) -> list[tuple[int, int]]:

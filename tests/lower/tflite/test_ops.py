@@ -7,15 +7,15 @@ import pytest
 
 from edgekit.lower.tflite import TFLiteFile, to_tflite
 from edgekit.run.litert import Interpreter
-from tests.lower.tflite import function_cases, index_cases
+from tests.lower.tflite import function_cases, index_cases, window_cases
 from tests.lower.tflite.cases import cases
 from tests.lower.tflite.graphs import as_ir, quantized, run_onnx, steps
 
 FLOAT_TOLERANCE = 1e-5  # relative to the largest output: sums in another order
-TABLE = cases() | dict(function_cases.cases()) | dict(index_cases.cases())
+TABLE = cases() | dict(function_cases.cases()) | dict(index_cases.cases()) | dict(window_cases.cases())
 # Where ONNX Runtime's integer kernel computes something else than its own float kernel: QLinearAveragePool divides by
 # the whole window also where a ceil_mode window hangs over the edge. There the QDQ graph is run as it is written.
-UNFUSED = {"averagepool-k3-s2-p1-c1-i1"}
+UNFUSED = {"averagepool-k3-s2-p1-c1-i1", "averagepool-dilated-p0", "averagepool-dilated-p1"}  # it has no dilation
 
 
 def run(file: TFLiteFile, sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
