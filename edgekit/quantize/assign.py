@@ -195,10 +195,13 @@ def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
     return None
 
 
-def _weighs_values(softmax: ir.Node) -> bool:
-    """True for the softmax of attention, whose result is multiplied with values."""
-    readers = facts.consumers(softmax.outputs[0])
-    return bool(readers) and all(reader.op_type == "MatMul" for reader in readers)
+def _weighs_values(node: ir.Node) -> bool:
+    """True for the softmax of attention, whose result is multiplied with values, perhaps moved before."""
+    readers = facts.consumers(node.outputs[0])
+    return bool(readers) and all(
+        reader.op_type == "MatMul" or (RULES.get(reader.op_type) is Scale.SHARED and _weighs_values(reader))
+        for reader in readers
+    )
 
 
 def _places_constants(scatter: ir.Node) -> bool:

@@ -15,6 +15,7 @@ from edgekit.simplify.activations import canonical_activations
 from edgekit.simplify.affine_ops import fold_affine_ops
 from edgekit.simplify.batch import fold_tokens, settle_shapes
 from edgekit.simplify.constants import fold_constants
+from edgekit.simplify.gelu import fuse_tanh_gelu
 from edgekit.simplify.gemms import canonical_gemms
 from edgekit.simplify.linear import canonical_layers, fold_scalars
 from edgekit.simplify.loose_cells import mark_loose_cells
@@ -37,7 +38,7 @@ def simplify(graph: ir.Model) -> ir.Model:
     graph = fold_tokens(settle_shapes(drop_idle_gathers(graph)))
     graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)
-    graph = canonical_activations(graph)
+    graph = canonical_activations(fuse_tanh_gelu(graph))
     graph = fold_scalars(merge_moves(split_projections(graph)))
     graph = merge_moves(canonical_layers(graph))
     graph = fold_affine_ops(graph)
