@@ -67,7 +67,6 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
     outputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.outputs]
     ops = used(draft.ops, [tensor for _, tensor in outputs])
     kernels.check(ops)
-    kernels.check_outputs(outputs)
     return TFLiteFile(
         data=flatbuffer.to_bytes(ops, inputs, outputs, metadata),
         inputs=tuple(spec(name, value, nhwc) for name, value in program.inputs),

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import EdgekitError
 from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.flatbuffer import TYPES
-from edgekit.lower.tflite.ops import Op, Tensor
+from edgekit.lower.tflite.ops import Op
 
 # The types that arithmetic kernels compute in, of those that hold plain integers and reals (not quantized values).
 # Found by running each kernel of LiteRT 2.3: with the others it refuses, or takes the integers for quantized ones.
@@ -64,17 +63,6 @@ def computed_in(code: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
 def most_axes(code: str) -> int:
     """The highest rank that the kernel takes; larger than any where nothing is known."""
     return MOST_AXES.get(code, 64)
-
-
-def check_outputs(outputs: Sequence[tuple[str, Tensor]]) -> None:
-    for name, tensor in outputs:
-        if 0 in tensor.shape:
-            raise EdgekitError(
-                "EK501",
-                f"cannot lower output '{name}' to TFLite",
-                f"it has no elements: its shape is {tensor.shape}, and TFLite runtimes give none away",
-                "leave this output out of the model",
-            )
 
 
 def check(ops: Sequence[Op]) -> None:
