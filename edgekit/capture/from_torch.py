@@ -101,7 +101,8 @@ def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> Any:
             f"'{model}' cannot run on the inputs given",
             f"fed {fed}: {type(broken).__name__}: {user_code.first_line(broken)}{user_code.at_line(broken)}",
             "give the shapes that it was trained with (--input NAME=1x3x224x224), or samples of the right type and "
-            "layout (integers stay integers only from 16 bits up)",
+            "layout (integers stay integers only from 16 bits up); an input whose batch is not its first axis, as a "
+            "recurrent layer's states, must come batch first and be transposed in forward",
         ) from broken
 
 

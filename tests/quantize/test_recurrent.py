@@ -1,15 +1,20 @@
+import json
+
 import numpy as np
+import onnx
 import pytest
 
-from edgekit.graph import facts, marks
+from edgekit import pipeline
+from edgekit.graph import facts, files, marks
 from edgekit.lower.onnx import to_onnx
 from edgekit.lower.tflite import to_tflite
 from edgekit.quantize.correct import correct_biases
+from edgekit.recipe import load_recipe
 from edgekit.run.litert import Interpreter
 from edgekit.simplify import unroll
 from tests.models import feeds, run
 from tests.quantize.steps import observed, sqnr_db
-from tests.recurrent_layers import STEPS, layer
+from tests.recurrent_layers import HIDDEN, INPUTS, STEPS, layer
 
 BOTH_WAYS = {"direction": "bidirectional", "states": True}
 LAYERS = {
@@ -77,3 +82,55 @@ def test_a_cell_state_comes_in_as_it_is():
         for reader in facts.consumers(value):
             assert reader.op_type != "QuantizeLinear"
             readers += reader.outputs if reader.op_type in ("Transpose", "Reshape") else []
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recurrent")
+    model = layer("LSTM", states=True, outputs="yhc")
+    (folder / "lstm.onnx").write_bytes(files.to_bytes(model))
+    rng = np.random.default_rng(0)
+    shapes = {"x": (STEPS, INPUTS), "h": (1, HIDDEN), "c": (1, HIDDEN)}
+    samples = {name: rng.normal(0, 0.5, (32, *shape)).astype(np.float32) for name, shape in shapes.items()}
+    np.savez(folder / "samples.npz", **samples)
+    recipe = load_recipe(
+        None,
+        {
+            "model": {"path": str(folder / "lstm.onnx")},
+            "data": {"data": str(folder / "samples.npz")},
+            "output": {"directory": folder / "out"},
+        },
+    )
+    return model, samples, folder / "out", pipeline.quantize(recipe)
+
+
+def test_the_float_file_keeps_the_layer_and_the_int8_files_have_its_steps(street):
+    _, _, out, _ = street
+    whole = [n.op_type for n in onnx.load(out / "lstm.onnx").graph.node]
+    steps = [n.op_type for n in onnx.load(out / "lstm.int8.onnx").graph.node]
+    assert "LSTM" in whole and "Gemm" not in whole
+    assert "LSTM" not in steps and steps.count("Gemm") == STEPS
+
+
+def test_products_ran_in_int8_in_both_runtimes_and_the_ledger_names_what_did_not(street):
+    _, _, out, report = street
+    assert [ledger.int8_macs_share for ledger in report.verification.ledgers] == [1.0, 1.0]
+    said = json.loads((out / "report.json").read_text())
+    assert "recurrent cell" in json.dumps(said["quantization"])
+
+
+def test_states_can_be_carried_from_call_to_call(street):
+    model, samples, out, _ = street
+    tflite = Interpreter((out / "lstm.int8.tflite").read_bytes())
+    onnx_file = (out / "lstm.int8.onnx").read_bytes()
+    states = {kind: {"h": samples["h"][:1] * 0, "c": samples["c"][:1] * 0} for kind in ("float", "onnx", "tflite")}
+    for i in range(8):
+        x = {"x": samples["x"][i : i + 1]}
+        made = {
+            "float": run(model, {**x, **states["float"]}),
+            "onnx": run(onnx_file, {**x, **states["onnx"]}),
+            "tflite": tflite.run({**x, **states["tflite"]}),
+        }
+        states = {kind: {"h": found["h_out"], "c": found["c_out"]} for kind, found in made.items()}
+        for kind in ("onnx", "tflite"):
+            assert sqnr_db(made["float"]["y_out"], made[kind]["y_out"]) > 20
