@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from edgekit.graph import facts
-from edgekit.simplify import simplify
+from edgekit.simplify import simplify, tidy
 from tests.models import graph, node, ops, weights
 from tests.simplify.keeps import kept
 
@@ -112,3 +112,10 @@ def test_a_fixed_batch_stays_fixed():
     after = simplify(model)
     assert facts.shape(after.graph.inputs[0])[0] == 1
     kept(model, after, batch=1)
+
+
+def test_no_identity_is_left():
+    """A slice of everything becomes one late, when shapes are known."""
+    nodes = [node("Relu", ["x"], ["r"]), node("Identity", ["r"], ["i"]), node("Add", ["i", "x"], ["y"])]
+    model = graph({"x": (1, 4)}, nodes)
+    assert ops(kept(model, tidy(model))) == ["Relu", "Add"]
