@@ -102,7 +102,7 @@ def _broadcast(add: ir.Node) -> ir.Shape:
     """The shape of a sum: along each axis the size that is not 1, an open one where no other is."""
     shapes = [list(value.shape) for value in add.inputs if value is not None and value.shape is not None]
     rank = max(map(len, shapes))
-    aligned = [[1] * (rank - len(shape)) + shape for shape in shapes]
+    aligned = [[*[1] * (rank - len(shape)), *shape] for shape in shapes]
     return ir.Shape([next((dim for dim in dims if dim != 1), 1) for dims in zip(*aligned, strict=True)])
 
 
