@@ -17,6 +17,7 @@ from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
 
 OLDEST_OPSET = 7  # from here on onnxscript converts, and before it the ONNX project's own converter
+FIRST_SCAN = 9  # of the Scan that is still in use
 QUIET_OPSET = 13  # below it the report says that the model was converted; it is what exporters write
 # Local functions and both spellings of the standard's own domain.
 STANDARD = {"", "ai.onnx"}
@@ -131,6 +132,13 @@ def _converted(path: Path, graph: ir.Model) -> ir.Model:
             f"'{path}' is of an opset that edgekit does not read",
             f"it is opset {opset}; 1 to {newer.KNOWN} are read",
             f"export it again with opset_version={OPSET}, or convert it with onnx.version_converter",
+        )
+    if opset < FIRST_SCAN and any(node.op_type == "Scan" for node in graph.graph):
+        raise EdgekitError(
+            "EK210",
+            f"'{path}' cannot be brought to opset {OPSET}",
+            f"it is opset {opset}, in which Scan has a batch axis of its own, which no newer Scan has",
+            f"export it again with opset_version={OPSET}",
         )
     if opset > newer.RUN and (op := newer.under_newest_run(graph)) is not None:
         raise EdgekitError(

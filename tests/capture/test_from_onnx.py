@@ -268,3 +268,18 @@ def test_a_published_file(shared: Path) -> None:
     before = onnxruntime.InferenceSession(file, options).run(["scores", "boxes"], {"input": image})
     for name, expected in zip(("scores", "boxes"), before, strict=True):
         np.testing.assert_allclose(run_graph(captured, {"input": image})[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_scan(tmp_path: Path, refused: Refused) -> None:
+    """Its converter takes an axis off the model's inputs."""
+    rows = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (2,)) for name in ("s", "r", "t", "o")]
+    step = [helper.make_node("Add", ["s", "r"], ["t"]), helper.make_node("Identity", ["t"], ["o"])]
+    scan = helper.make_node(
+        "Scan", ["", "z", "x"], ["e", "y"], num_scan_inputs=1, body=helper.make_graph(step, "b", rows[:2], rows[2:])
+    )
+    shapes = {"z": (1, 2), "x": (1, 3, 2), "e": (1, 2), "y": (1, 3, 2)}
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    graph = helper.make_graph([scan], "g", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 8)], ir_version=3)
+    error = refused(saved(model, tmp_path))
+    assert (error.code, "Scan" in error.why) == ("EK210", True)

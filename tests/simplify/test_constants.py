@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.simplify.constants import fold_constants
 from tests.models import graph, histogram, node, run
@@ -50,3 +50,17 @@ def test_weights_of_one_number():
     assert histogram(folded) == {"Constant": 1, "MatMul": 1}
     x = np.array([[1, 2, 3]], np.float32)
     np.testing.assert_array_equal(run(folded, {"x": x})["y"], [[3, 3]])
+
+
+def test_the_branch_that_is_always_taken():
+    rows = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("a", "b")]
+    branches = {
+        "then_branch": helper.make_graph([helper.make_node("Relu", ["x"], ["a"], name="then")], "t", [], rows[:1]),
+        "else_branch": helper.make_graph([helper.make_node("Neg", ["x"], ["b"], name="else")], "e", [], rows[1:]),
+    }
+    for taken, op in ((True, "Relu"), (False, "Neg")):
+        model = graph({"x": (1, 3)}, [node("If", ["c"], **branches)], {"c": np.asarray(taken)})
+        folded = fold_constants(model)
+        assert histogram(folded) == {op: 1}
+        x = np.array([[-1, 0, 2]], np.float32)
+        np.testing.assert_array_equal(run(folded, {"x": x})["y"], np.maximum(x, 0) if taken else -x)

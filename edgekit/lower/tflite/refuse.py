@@ -46,6 +46,6 @@ def no_elements(value: ir.Value) -> EdgekitError:
     return EdgekitError(
         "EK502",
         f"cannot lower value '{value.name}' to TFLite",
-        f"its shape is {value.shape}: LiteRT gives no tensors without elements",
+        f"it has no elements: its shape is {value.shape}",
         "leave that output out of the model",
     )
