@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Container
 from typing import Any
 
@@ -111,6 +112,20 @@ def drop_unused(graph: ir.Model) -> None:
     import onnx_ir.passes.common as common
 
     common.RemoveUnusedNodesPass()(graph)
+
+
+def share_equal_constants(graph: ir.Model) -> None:
+    """Keep each constant once, whatever its size: steps of one layer, or rewrites, may have made copies of a weight."""
+    first: dict[tuple[object, ...], ir.Value] = {}
+    for value in list(graph.graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or value.is_graph_input() or value.is_graph_output() or tensor.dtype == ir.DataType.STRING:
+            continue
+        content = hashlib.blake2b(tensor.tobytes(), digest_size=32).digest()
+        kept = first.setdefault((tensor.dtype, tuple(tensor.shape), content), value)
+        if kept is not value:
+            ir.convenience.replace_all_uses_with(value, kept)
+            graph.graph.initializers.pop(value.name or "")
 
 
 def float_tensor(array: NDArray[Any]) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ def tidy(graph: ir.Model) -> ir.Model:
     """Drop what nothing reads, keep equal constants once, and infer the shapes that rewriting left open."""
     graph = graph.clone()
     edit.drop_unused(graph)
-    common.DeduplicateInitializersPass()(graph)
+    edit.share_equal_constants(graph)
     edit.rename_clashes(graph)
     common.ShapeInferencePass()(graph)
     return settle_shapes(graph)

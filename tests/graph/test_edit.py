@@ -84,3 +84,28 @@ def test_clashing_names_are_told_apart():
 
 def test_the_same_graph_gives_the_same_bytes():
     assert files.to_bytes(relus()) == files.to_bytes(relus().clone())
+
+
+def test_equal_constants_are_kept_once_whatever_their_size():
+    large = weights(64, 64)
+    model = graph(
+        {"x": (1, 64)},
+        [node("MatMul", ["x", "a"], ["h"]), node("MatMul", ["h", "b"], ["i"]), node("MatMul", ["i", "c"])],
+        {"a": large, "b": large.copy(), "c": large.T.copy()},
+    ).clone()
+    edit.share_equal_constants(model)
+    checked(model)
+    assert [n.inputs[1].name for n in model.graph] == ["a", "a", "c"]
+    assert set(model.graph.initializers) == {"a", "c"}
+
+
+def test_an_output_that_takes_over_keeps_the_name_that_callers_know():
+    model = relus().clone()
+    first, _, last = model.graph
+    edit.take_over(model, last.outputs[0], first.outputs[0])
+    assert [value.name for value in model.graph.outputs] == ["y"]
+    other = graph(PLANE, [node("Relu", ["x"], ["a"]), node("Neg", ["x"], ["b"])], outputs=("a", "b")).clone()
+    edit.take_over(other, other.graph[1].outputs[0], other.graph[0].outputs[0])
+    assert [value.name for value in other.graph.outputs] == ["a", "b"]
+    found = run(checked(other), feeds(other))
+    np.testing.assert_array_equal(found["a"], found["b"])

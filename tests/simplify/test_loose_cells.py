@@ -74,3 +74,45 @@ def test_gated_activations_are_no_cells():
     )
     marked = mark_loose_cells(model)
     assert ops(marked) == ops(model) and not any(marks.float_because(n) for n in marked.graph)
+
+
+def loop(steps, norm=False):
+    """h = tanh(x + R h), as torch exports nn.RNN: with a reshape around each product."""
+    nodes, h = [], "x"
+    for t in range(steps):
+        if norm:
+            nodes.append(node("LayerNormalization", [h, "g"], [f"n{t}"], axis=-1))
+            h = f"n{t}"
+        nodes += [
+            node("Gemm", [h, "R", "b"], [f"p{t}"], transB=1),
+            node("Add", [f"p{t}", "x"], [f"s{t}"]),
+            node("Tanh", [f"s{t}"], [f"h{t}"]),
+        ]
+        h = f"h{t}"
+    nodes.append(node("Identity", [h]))
+    constants = {"R": weights(WIDTH, WIDTH), "b": weights(WIDTH), "g": weights(WIDTH)}
+    return graph({"x": (1, WIDTH)}, nodes, constants)
+
+
+def test_a_layer_that_reads_its_own_result_has_one_scale():
+    marked = mark_loose_cells(loop(4))
+    gemms = [n for n in marked.graph if n.op_type == "Gemm"]
+    assert len({marks.family(n) for n in gemms}) == 1 and not any(marks.float_because(n) for n in gemms)
+    for op in ("Add", "Tanh"):
+        cell = [n for n in marked.graph if n.op_type == op]
+        assert len({marks.family(n) for n in cell}) == 1 and all(map(marks.float_because, cell))
+
+
+def test_layers_that_only_share_weights_are_no_cell():
+    side = graph(
+        {"x": (1, WIDTH), "z": (1, WIDTH)},
+        [
+            node("Gemm", ["x", "R"], ["a"], transB=1),
+            node("Gemm", ["z", "R"], ["b"], transB=1),
+            node("Add", ["a", "b"], ["s"]),
+            node("Tanh", ["s"]),
+        ],
+        {"R": weights(WIDTH, WIDTH)},
+    )
+    for model in (side, loop(3, norm=True)):
+        assert not any(marks.family(n) or marks.float_because(n) for n in mark_loose_cells(model).graph)
