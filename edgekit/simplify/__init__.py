@@ -54,8 +54,16 @@ def unroll(graph: ir.Model) -> ir.Model:
 def tidy(graph: ir.Model) -> ir.Model:
     """Drop what nothing reads, keep equal constants once, and infer the shapes that rewriting left open."""
     graph = graph.clone()
+    drop_identities(graph)
     edit.drop_unused(graph)
     edit.share_equal_constants(graph)
     edit.rename_clashes(graph)
     common.ShapeInferencePass()(graph)
     return settle_shapes(graph)
+
+
+def drop_identities(graph: ir.Model) -> None:
+    """In place. Slices of everything become Identities only once shapes are known."""
+    for node in list(graph.graph):
+        if node.op_type == "Identity" and edit.can_bypass(node):
+            edit.bypass(graph, node)
