@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgekit.artifact import Arrays
 from edgekit.errors import EdgekitError
 from edgekit.recipe import Recipe
 from edgekit.samples import Samples, choose, disjoint, load_samples, split
 
 SHOWN = 5  # names in a note
+SYNTHESIZED = "synthesised inputs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +27,13 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """overlap: calibration samples dropped because they stand in the evaluation too."""
+    """overlap: calibration samples dropped because they stand in the evaluation too; synthesized: nobody gave any to
+    calibrate on."""
 
     calibration: Samples | None
     evaluation: Samples | None
     overlap: int = 0
+    synthesized: bool = False
 
     @property
     def any(self) -> Samples | None:
@@ -92,6 +96,14 @@ def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
         calibration, overlap = disjoint(calibration, found["evaluation"])
     calibration = choose(calibration, wanted.calibration_count, wanted.seed)
     return Data(calibration=calibration, evaluation=found.get("evaluation"), overlap=overlap)
+
+
+def with_synthesized(data: Data, arrays: Arrays) -> Data:
+    """Made-up samples to calibrate on; without any to judge on, a quarter of them shows at least what the files do."""
+    made = load_samples(arrays, where=SYNTHESIZED)
+    count = len(made) if data.evaluation is not None else len(made) * 3 // 4
+    calibration, evaluation = made.take(range(count)), data.evaluation or made.take(range(count, len(made)))
+    return Data(calibration=calibration, evaluation=evaluation, synthesized=True)
 
 
 def no_samples(purpose: str, options: str) -> EdgekitError:

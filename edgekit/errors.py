@@ -257,8 +257,9 @@ PAGES: dict[str, Page] = {
     "EK413": Page(
         Exit.USAGE,
         "no samples",
-        "Scales are chosen from what the tensors' values are on representative inputs. Give some with --data (parted"
-        " into calibration and evaluation), or with --calib and --eval.",
+        "Scales are chosen from what the tensors' values are on representative inputs. Without any, floats are made up,"
+        " but integers could be indices of anything. Give some with --data (parted into calibration and evaluation), or"
+        " with --calib and --eval.",
     ),
     "EK414": Page(
         Exit.USAGE,

@@ -119,9 +119,23 @@ def _models(folder: Path) -> None:
     (folder / "huge.safetensors").write_bytes(struct.pack("<Q", len(huge)) + huge + bytes(8))
 
 
+def words() -> onnx.ModelProto:
+    """A model that takes indices."""
+    table = numpy_helper.from_array(np.eye(7, 3, dtype=np.float32), "table")
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "word"], ["y"])],
+        "words",
+        [helper.make_tensor_value_info("word", onnx.TensorProto.INT64, ["batch", 5])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", 5, 3])],
+        [table],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
 def _onnx_models(folder: Path) -> None:
     good = classifier()
     onnx.save(good, folder / "good.onnx")
+    onnx.save(words(), folder / "words.onnx")
     whole = (folder / "good.onnx").read_bytes()
     (folder / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
     (folder / "net.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))

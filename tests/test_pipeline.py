@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from edgekit import pipeline
+from edgekit.artifact import METADATA_KEY
 from edgekit.errors import EdgekitError
 from edgekit.graph import files
 from edgekit.recipe import load_recipe
+from edgekit.report.summary import warnings
 from edgekit.run.signature import opened
 from tests.models import graph, node, run, weights
 
@@ -117,11 +120,22 @@ def test_ranges_and_integers_as_asked(place, ranges):
     assert {artifact.inputs[0].axes for artifact in int8} == {(0, 2, 3, 1)}
 
 
-def test_no_samples_to_calibrate_on(place):
-    with pytest.raises(EdgekitError, match="neither --data nor --calib") as refused:
-        pipeline.quantize(place.recipe("none", {"evaluation": str(place.samples)}))
-    assert refused.value.code == "EK413"
-    assert not (place.folder / "none").exists()
+def test_inputs_are_made_up_where_there_are_none_to_calibrate_on(place):
+    made = pipeline.quantize(place.recipe("none", {"evaluation": str(place.samples)}))
+    assert not made.quantization.calibrated
+    assert (made.data.calibration, made.data.evaluation) == ("synthesised inputs", str(place.samples))
+    assert warnings(made)[0].endswith("so inputs were synthesised")
+    assert all(score.drop < 0.3 for score in made.verification.scores)
+    stamped = onnx.load(place.folder / "none" / "tiny.int8.onnx").metadata_props
+    assert json.loads({prop.key: prop.value for prop in stamped}[METADATA_KEY])["uncalibrated"]
+
+
+def test_nothing_but_a_model(place):
+    recipe = load_recipe(None, {"model": {"path": str(place.model)}, "output": {"directory": place.folder / "alone"}})
+    made = pipeline.quantize(recipe)
+    assert warnings(made)[0].endswith("so inputs were synthesised and accuracy is unknown")
+    assert (made.data.calibration_count, made.data.evaluation_count) == (24, 8)
+    assert made.verification.agreements[0].identical > 0.9
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Arrays
 from edgekit.errors import EdgekitError
+from edgekit.progress import Advance
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,11 +43,13 @@ class Loaded:
     """A model in memory, which is not a graph yet.
 
     inputs: their names, in order; run: the torch model: arrays by input name in, the outputs in order out, None for
-    ONNX; graph: makes the graph and notes on it, in seconds; kind, sha256, notes: see Captured.
+    ONNX; synthesize: that many made-up samples, by input name (EK413 where none can be made up); graph: makes the graph
+    and notes on it, in seconds; kind, sha256, notes: see Captured.
     """
 
     inputs: tuple[str, ...]
     run: Run | None
+    synthesize: Callable[[int, Advance], Arrays]
     graph: Callable[[], tuple[ir.Model, tuple[str, ...]]]
     kind: str
     sha256: str

@@ -19,9 +19,11 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from edgekit.artifact import Arrays
 from edgekit.capture import called, factory, shapes, torch_file
 from edgekit.capture.captured import Loaded, Source, sha256_of
 from edgekit.capture.sniff import Form
+from edgekit.progress import Advance
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -137,9 +139,14 @@ def _loaded(
             from_torch.check_inference(program, source.path)
             return from_torch.to_graph(program, inputs, source.path), more
 
+    def synthesize(count: int, advance: Advance) -> Arrays:
+        from edgekit.capture.synthesis import synthesized
+
+        return synthesized(module, inputs, count, advance)
+
     names = tuple(i.name for i in inputs)
     run = called.runs(module, inputs)
-    return Loaded(inputs=names, run=run, graph=graph, kind=kind, sha256=sha256, notes=notes)
+    return Loaded(inputs=names, run=run, synthesize=synthesize, graph=graph, kind=kind, sha256=sha256, notes=notes)
 
 
 @contextmanager

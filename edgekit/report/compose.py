@@ -70,14 +70,16 @@ def file_facts(artifact: Artifact, directory: Path, transposes: int | None) -> F
     )
 
 
-def quantization_facts(quantized: Quantized, ranges: str, io: str, graph: ir.Model) -> QuantizationFacts:
-    """graph: the float graph that was quantized."""
+def quantization_facts(
+    quantized: Quantized, ranges: str, io: str, graph: ir.Model, *, calibrated: bool
+) -> QuantizationFacts:
+    """graph: the float graph that was quantized; calibrated: on samples that somebody gave."""
     nodes = {node.name or "": node for node in graph.graph}
     kept = quantized.plan.kept_float.items()
     return QuantizationFacts(
         ranges=ranges,
         chosen=dict(Counter(quantized.methods.values()).most_common()),
-        calibrated=True,
+        calibrated=calibrated,
         io=io,
         kept_float=tuple(
             KeptFloat(node=name, op=nodes[name].op_type, reason=reason, source=source.source_line(nodes[name]))

@@ -47,7 +47,9 @@ def warnings(report: Report) -> tuple[str, ...]:
     """What a reader must not miss, most important first: ours, then the stages' own notes."""
     said: list[str] = []
     if report.quantization is not None and not report.quantization.calibrated:
-        said.append("uncalibrated: no samples were given, so inputs were synthesised and accuracy is unknown")
+        judged = report.data is not None and report.data.evaluation != report.data.calibration
+        unknown = "" if judged else " and accuracy is unknown"
+        said.append(f"uncalibrated: no samples were given to calibrate on, so inputs were synthesised{unknown}")
     for label, up in speed_ups(report.latencies).items():
         if up < 1:
             kind = label.partition(" ")[2]

@@ -89,7 +89,9 @@ def _model_lines(report: Report) -> Table:
 def _data_line(report: Report) -> str:
     data = report.data
     assert data is not None
-    said = f"calibrated on {units.whole(data.calibration_count)} samples of {plain(data.calibration)}"
+    calibrated = report.quantization is None or report.quantization.calibrated
+    how = "calibrated" if calibrated else "uncalibrated: ranges taken"
+    said = f"{how} on {units.whole(data.calibration_count)} samples of {plain(data.calibration)}"
     if not data.evaluation_count:
         return said
     if data.split:

@@ -31,14 +31,15 @@ __all__ = ["Batch", "Samples", "choose", "disjoint", "load_samples", "split"]
 IN_MEMORY = "samples in memory"
 
 
-def load_samples(what: Any, preprocess: Preprocess | None = None) -> Samples:
+def load_samples(what: Any, preprocess: Preprocess | None = None, where: str = IN_MEMORY) -> Samples:
     """The samples that `what` stands for.
 
     what: a path (.npz, .npy, folder of images) or 'file.py:factory'; or, in Python, an array, a dict of arrays, a pair
     (inputs, labels or targets), or an iterable of such batches. A list is an iterable of batches, a tuple is a pair.
+    where: what messages call samples that have no path.
     """
     contract = preprocess or Preprocess()
-    source = _from_text(str(what), contract) if isinstance(what, str | Path) else _from_memory(what)
+    source = _from_text(str(what), contract) if isinstance(what, str | Path) else _from_memory(what, where)
     _check_contract(source, contract)
     samples = Samples(source, contract, np.arange(len(source)), {name: name for name in source.names})
     # This reads one sample: that a contract does not fit is better known before the work than after.
@@ -98,16 +99,16 @@ def _from_code(where: Place) -> Table:
             raise failed(where, broken) from broken
 
 
-def _from_memory(what: Any) -> Table:
+def _from_memory(what: Any, where: str) -> Table:
     if isinstance(what, Mapping | tuple | np.ndarray) or hasattr(what, "numpy"):
-        inputs, targets, labels = parted(what, IN_MEMORY)
+        inputs, targets, labels = parted(what, where)
         return Table(
-            where=IN_MEMORY,
+            where=where,
             inputs={name: MemoryRows(x) for name, x in inputs.items()},
             targets={name: MemoryRows(x) for name, x in targets.items()},
             labels=labels,
         )
-    return from_batches(_iterable(what, IN_MEMORY), IN_MEMORY)
+    return from_batches(_iterable(what, where), where)
 
 
 def _iterable(made: Any, where: str) -> Iterable[Any]:

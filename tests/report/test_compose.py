@@ -50,7 +50,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         biases_corrected=True,
         weight_rule="mse",
     )
-    found = compose.quantization_facts(done, "auto", "int8", model)
+    found = compose.quantization_facts(done, "auto", "int8", model, calibrated=True)
     assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
         ("node_y", "Erf", "no INT8 form of Erf", "model.py:7")
     ]
@@ -59,4 +59,6 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
     plain = SimpleNamespace(
         methods={}, plan=assign(model), equalized=True, biases_corrected=False, weight_rule="minmax"
     )
-    assert compose.quantization_facts(plain, "minmax", "float32", model).repairs == ("cross-layer equalization",)
+    assert compose.quantization_facts(plain, "minmax", "float32", model, calibrated=False).repairs == (
+        "cross-layer equalization",
+    )
