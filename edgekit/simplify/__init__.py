@@ -13,8 +13,9 @@ import onnx_ir.passes.common as common
 from edgekit.graph import edit
 from edgekit.simplify.activations import canonical_activations
 from edgekit.simplify.affine_ops import fold_affine_ops
-from edgekit.simplify.batch import fold_tokens, settle_shapes
+from edgekit.simplify.batch import fold_sizes, fold_tokens, settle_shapes
 from edgekit.simplify.constants import fold_constants
+from edgekit.simplify.einsum import canonical_einsums
 from edgekit.simplify.gelu import fuse_tanh_gelu
 from edgekit.simplify.gemms import canonical_gemms
 from edgekit.simplify.linear import canonical_layers, fold_scalars
@@ -35,7 +36,8 @@ def simplify(graph: ir.Model) -> ir.Model:
     """Fold what is constant, fuse what is linear, and leave one form of each op."""
     graph = fold_constants(canonical_transforms(fold_constants(graph)))
     graph = fuse_layer_norms(fold_constants(fold(explicit_pads(canonical_masks(graph)))))
-    graph = fold_tokens(settle_shapes(drop_idle_gathers(graph)))
+    graph = canonical_masks(fold_sizes(settle_shapes(drop_idle_gathers(graph))))
+    graph = canonical_einsums(fold_tokens(settle_shapes(graph)))
     graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)
     graph = canonical_activations(fuse_tanh_gelu(graph))

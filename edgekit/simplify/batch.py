@@ -13,9 +13,11 @@ from itertools import accumulate, pairwise
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import ShapeInferencePass
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferencePass
 
 from edgekit.graph import edit, facts
+from edgekit.simplify.constants import fold_constants
+from edgekit.simplify.sizes import sizes_of
 
 PROBE = 1_000_003
 """A prime batch: what it divides is open, the rest is not. Not larger, since shape inference counts a Range out."""
@@ -38,6 +40,25 @@ def settle_shapes(graph: ir.Model) -> ir.Model:
         for value, found in zip(node.outputs, twin.outputs, strict=True):
             if found.shape is not None and all(isinstance(d, int) for d in found.shape):
                 value.shape = open_shape(facts.static_shape(found), symbol)
+    return graph
+
+
+def fold_sizes(graph: ir.Model) -> ir.Model:
+    """What is computed from shapes without the batch in it (a causal mask's tokens by tokens) is constant."""
+    graph = graph.clone()
+    for node in list(graph.graph):
+        output = node.outputs[0] if len(node.outputs) == 1 else None
+        if output is None or output.dtype != ir.DataType.INT64 or output.is_graph_output() or output.shape is None:
+            continue
+        found = sizes_of(output)
+        if found is None or not all(isinstance(size, int) for size in found) or node.op_type == "Constant":
+            continue
+        array = np.array(found, np.int64).reshape(() if not output.shape.rank() else -1)
+        if output.shape.rank() < 2:
+            ir.convenience.replace_all_uses_with(output, edit.add_constant(graph, f"{output.name}_known", array))
+    edit.drop_unused(graph)
+    graph = fold_constants(graph)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
     return graph
 
 

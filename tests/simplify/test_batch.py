@@ -1,7 +1,7 @@
 import numpy as np
 
 from edgekit.graph import cost, facts
-from edgekit.simplify.batch import fold_tokens, settle_shapes
+from edgekit.simplify.batch import fold_sizes, fold_tokens, settle_shapes
 from tests.models import graph, node, ops, weights
 from tests.simplify.keeps import kept
 
@@ -54,3 +54,18 @@ def test_sizes_that_a_shape_computation_carries_are_known():
     known = {"first": np.array([0]), "second": np.array([1]), "rest": np.array([2, 24])}
     model = settle_shapes(graph(TOKENS, nodes, known))
     assert facts.shape(model.graph.outputs[0]) == (None, 2, 24)
+
+
+def test_a_mask_of_tokens_by_tokens_is_constant():
+    """What torch makes of `is_causal`: ones of the sizes of queries and keys, their lower triangle."""
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Slice", ["s", "first", "second"], ["n"]),
+        node("Concat", ["n", "n"], ["target"], axis=0),
+        node("Expand", ["one", "target"], ["ones"]),
+        node("Add", ["ones", "ones"], ["twos"]),
+        node("MatMul", ["twos", "x"]),
+    ]
+    known = {"first": np.array([1]), "second": np.array([2]), "one": np.float32(1)}
+    model = settle_shapes(graph(TOKENS, nodes, known))
+    assert ops(kept(model, fold_sizes(model))) == ["MatMul"]
