@@ -106,7 +106,7 @@ def _to_known_plane(graph: ir.Model, node: ir.Node) -> None:
     if not np.array_equal(factors * np.array(before, np.float32), np.array(after, np.float32)):
         return  # rounding would lose a row
     scales = edit.add_constant(graph, f"{output.name}_factors", np.concatenate([np.ones(2, np.float32), factors]))
-    edit.replace(graph, node, [edit.new_node(node, "Resize", [x, None, scales], node.attributes)])
+    edit.replace(graph, node, [edit.new_node(node, "Resize", [x, None, scales], dict(node.attributes))])
 
 
 def _pads_nothing(node: ir.Node) -> bool:

@@ -61,7 +61,7 @@ def _indices(graph: ir.Model, name: str, batch: int) -> NDArray[np.integer] | No
     readers = [use.node.op_type for value in part.graph.inputs for use in value.uses()]
     if set(readers) != {"Shape"} or len(part.graph) > LONGEST:
         return None
-    feeds = {v.name: np.zeros(facts.static_shape(v, batch), v.dtype.numpy()) for v in part.graph.inputs if v.dtype}
+    feeds = {str(v.name): np.zeros(facts.static_shape(v, batch), v.dtype.numpy()) for v in part.graph.inputs if v.dtype}
     (found,) = ReferenceEvaluator(ir.to_proto(part)).run(None, feeds)
     return np.asarray(found)
 
