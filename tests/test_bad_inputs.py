@@ -340,7 +340,9 @@ def test_a_polite_kill_leaves_nothing(place: Place) -> None:
     running.process.terminate()
     ran = running.finished()
     assert (ran.code, ran.out) == (TERMINATED, "")
-    assert_steps(ran.err.splitlines())
+    *steps, last = ran.err.splitlines()
+    assert last == "interrupted: nothing was written"
+    assert_steps(steps)
 
 
 @pytest.mark.parametrize(

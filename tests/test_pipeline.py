@@ -169,10 +169,10 @@ def test_no_samples_to_compare_on(place):
 
 def test_an_op_without_a_tflite_form_still_gives_onnx(place):
     """The refusal comes when the other files are there."""
-    nodes = [node("Einsum", ["x", "x"], ["e"], equation="nc,nc->nc"), node("Relu", ["e"])]
+    nodes = [node("Det", ["x"], ["e"]), node("Relu", ["e"])]
     path = place.folder / "odd.onnx"
-    path.write_bytes(files.to_bytes(graph({"x": (1, 8)}, nodes)))
-    samples = np.random.default_rng(0).normal(0, 1, (16, 8)).astype(np.float32)
+    path.write_bytes(files.to_bytes(graph({"x": (1, 5, 3, 3)}, nodes)))
+    samples = np.random.default_rng(0).normal(0, 1, (16, 5, 3, 3)).astype(np.float32)
     recipe = load_recipe(None, {"model": {"path": str(path)}, "output": {"directory": place.folder / "odd"}})
     with pytest.raises(EdgekitError) as refused:
         pipeline.quantize(recipe, given=pipeline.Given(data=samples))

@@ -105,7 +105,14 @@ def _first_converted(path: Path, proto: onnx.ModelProto) -> onnx.ModelProto:
         _align_slopes(path, proto)
         return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
     except (RuntimeError, ValueError) as broken:
-        raise _invalid(path, broken) from broken
+        (opset,) = [entry.version for entry in proto.opset_import if entry.domain in STANDARD][:1]
+        said = str(broken).splitlines() or [""]
+        raise EdgekitError(
+            "EK210",
+            f"'{path}' cannot be brought to opset {OPSET}",
+            f"it is opset {opset}, and ONNX's version converter gives up: {said[0][-200:]}",
+            f"export it again with opset_version={OPSET}",
+        ) from broken
 
 
 def _align_slopes(path: Path, proto: onnx.ModelProto) -> None:
