@@ -16,6 +16,7 @@ from itertools import groupby
 
 import numpy as np
 
+from edgekit.artifact import REORDERED
 from edgekit.lower.tflite.ops import Node, Program, Value
 from edgekit.lower.tflite.rewrite import taken
 
@@ -205,7 +206,7 @@ class _Writing:
         self.nodes: list[Node] = []
         self.orders = orders
         sorted_anew = [base for base, order in orders.items() if order != sorted(order)]
-        self.written = {base: replace(base, name=f"{base.name}_by_reader") for base in sorted_anew}
+        self.written = {base: replace(base, name=f"{base.name}{REORDERED}") for base in sorted_anew}
         self.behind: dict[Value, tuple[Value, list[int]]] = {}
         self.parts: dict[Piece, Value] = {}
         self.joined: dict[tuple[Piece, ...], Value] = {}
@@ -225,7 +226,7 @@ class _Writing:
         if _mixes_channels(node):
             self.copy(_reading(node, x, order))
             return
-        moved = replace(node.output, name=f"{node.output.name}_by_maker")
+        moved = replace(node.output, name=f"{node.output.name}{REORDERED}")
         self.behind[node.output] = (moved, order)
         made = _making(node, moved, order)
         self.nodes.append(replace(made, inputs=(x, *made.inputs[1:])))
@@ -234,7 +235,7 @@ class _Writing:
         key = tuple(pieces)
         if key not in self.joined:
             values = tuple(self._part(piece) for piece in pieces)
-            self.joined[key] = values[0] if len(values) == 1 else replace(x, name=f"{x.name}_by_maker")
+            self.joined[key] = values[0] if len(values) == 1 else replace(x, name=f"{x.name}{REORDERED}")
             if len(values) > 1:
                 outputs = (self.joined[key],)
                 self.nodes.append(Node(op="Concat", inputs=values, outputs=outputs, attributes={"axis": 1}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgekit.artifact import REORDERED
 from edgekit.lower.tflite import TFLiteFile, to_tflite
 from edgekit.run.litert import Interpreter
 from tests.lower.tflite.cases import weights
@@ -101,6 +102,15 @@ def agreed(case: Graph, *, int8: bool) -> TFLiteFile:
 @pytest.mark.parametrize("case", FREE.values(), ids=FREE)
 def test_convolutions_take_any_order(case, int8):
     assert agreed(case, int8=int8).transposes == 0
+
+
+def test_what_stands_elsewhere_is_named_so():
+    """Or a comparison layer by layer would take it for wrong."""
+    model = as_ir(FREE["a convolution"].model())
+    file = Interpreter(to_tflite(model, nhwc=True, io_int8=False, metadata={}).data)
+    names = [name for kernel in file.ops() for name in kernel.outputs]
+    assert f"g1{REORDERED}" in names
+    assert "g1" not in names
 
 
 @pytest.mark.parametrize("int8", [False, True])
