@@ -19,6 +19,9 @@ from edgekit import affine
 Arrays = dict[str, NDArray[Any]]
 Format = Literal["onnx", "tflite"]
 Precision = Literal["float32", "float16", "int8"]
+REORDERED = ":reordered"
+"""How a file's tensor is called that holds a value of the model in another order of channels: it is made by the model's
+op, but its numbers stand elsewhere."""
 METADATA_KEY = "edgekit"  # under which both formats carry the preprocess contract and the like, as JSON
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from edgekit.artifact import REORDERED
 from edgekit.graph import cost, facts, source
 from edgekit.run.runner import Runner
 from edgekit.verify import executed, qdq_file
@@ -73,7 +74,12 @@ def _asked(path: Path) -> Asked:
 
 def _rows(graph: ir.Model, ops: Sequence[ExecutedOp], asked: Asked) -> tuple[LedgerRow, ...]:
     by_name = {op.name: op for op in ops if op.name and op.dtype is not None}
-    by_output = {asked.aliases.get(name, name): op for op in ops if op.dtype is not None for name in op.outputs}
+    by_output = {
+        asked.aliases.get(name, name).removesuffix(REORDERED): op
+        for op in ops
+        if op.dtype is not None
+        for name in op.outputs
+    }
 
     def found(node: ir.Node) -> ExecutedOp | None:
         op = _found(node, by_name, by_output)
