@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -45,9 +45,9 @@ def main(arguments: list[str]) -> None:
 
 def covered(name: str) -> tuple[str, ...]:
     start = perf_counter()
-    report, problem = ran("quantize", name, ["--calib", f"{ZOO}:{name}_calibration"])
-    seconds, peak = perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    floats, other = ran("convert", name, ["--format", "tflite"])
+    report, problem, peak = ran("quantize", name, ["--calib", f"{ZOO}:{name}_calibration"])
+    seconds = perf_counter() - start
+    floats, other, _ = ran("convert", name, ["--format", "tflite"])
     sqnr = {score["label"]: worst(score) for score in (report.get("verification") or {}).get("scores", ())}
     shares = {one["label"]: one["int8_macs_share"] for one in (report.get("verification") or {}).get("ledgers", ())}
     left = {file["label"]: file["transposes"] for file in report.get("files", ())}
@@ -58,7 +58,7 @@ def covered(name: str) -> tuple[str, ...]:
         *(f"{shares[label]:.1%}" if label in shares else "-" for label in ("INT8 ONNX", "INT8 TFLite")),
         str(left.get("INT8 TFLite", "-")),
         f"{seconds:.0f}",
-        f"{peak / 1024:.0f}",
+        f"{peak / 2**20:.0f}",
         problem or other,
     )
 
@@ -68,15 +68,17 @@ def worst(score: dict[str, Any]) -> float:
     return min((math.inf if value is None else value for value in score["sqnr_db"].values()), default=math.inf)
 
 
-def ran(command: str, name: str, options: list[str]) -> tuple[dict[str, Any], str]:
-    """The report, and the error if there was one (the report then says what was done all the same)."""
-    with tempfile.TemporaryDirectory() as folder:
+def ran(command: str, name: str, options: list[str]) -> tuple[dict[str, Any], str, int]:
+    """The report, the error if there was one (the report then says what was done all the same), and peak bytes."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
         words = [command, f"{ZOO}:{name}", *options, "--eval", f"{ZOO}:{name}_evaluation", "-o", folder]
-        done = subprocess.run([sys.executable, "-m", "edgekit", *words], capture_output=True, text=True)
+        child = subprocess.Popen([sys.executable, "-m", "edgekit", *words], stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(child.pid, 0)  # with what its own children used
         file = Path(folder) / "report.json"
         report: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    problem = " ".join(text.strip() for text in done.stderr.splitlines()[:2]) if done.returncode else ""
-    return report, problem
+        said.seek(0)
+        problem = " ".join(text.strip() for text in said.read().splitlines()[:2]) if status else ""
+    return report, problem, used.ru_maxrss * 1024
 
 
 def line(cells: tuple[str, ...]) -> str:
