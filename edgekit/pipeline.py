@@ -155,6 +155,8 @@ def compare(
         reference = None
         if len(artifacts) < 2:
             model = _loaded(recipe, given, data.any, progress)
+            if model.run is None:  # an ONNX file under another name: nothing but itself to compare with
+                raise _not_lowered(first)
             answers = stack.enter_context(_answering(model, samples.renamed(model.inputs)))
             reference = _named(answers, _captured(model, progress))
         samples = samples.renamed([spec.name for spec in artifacts[-1].inputs])

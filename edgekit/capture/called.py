@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -59,15 +59,37 @@ def runs(module: nn.Module, inputs: Sequence[Input]) -> Run:
     prepared: list[nn.Module] = []  # at the first run: exporting and folding read the weights as they came
 
     def run(arrays: Arrays) -> list[NDArray[Any]]:
-        torch.set_num_threads(1)  # of the calling thread
-        if not prepared:
-            prepared.append(_channels_last(module))
-        fed = [torch.from_numpy(np.ascontiguousarray(arrays[i.name]).astype(i.dtype, copy=False)) for i in inputs]
-        with torch.inference_mode():
+        fed = [
+            torch.from_numpy(arrays[i.name].astype(i.dtype, order="C")) for i in inputs
+        ]  # copies: it may work in place
+        with one_thread(), torch.inference_mode():
+            if not prepared:
+                prepared.append(_fastest(module, fed))
             leaves = pytree.tree_leaves(prepared[0](*fed))
         return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
     return run
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread, and as it was afterwards: the process may be the user's own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fastest(module: nn.Module, fed: Sequence[torch.Tensor]) -> nn.Module:
+    """The copy with channels last where it runs; a `view` after a convolution, say, wants the model's own layout."""
+    copied = _channels_last(module)
+    try:
+        copied(*(x.clone() for x in fed))
+    except Exception:  # whatever the user's code raises; if it is not the layout's fault, the module raises it again
+        return module
+    return copied
 
 
 def _channels_last(module: nn.Module) -> nn.Module:

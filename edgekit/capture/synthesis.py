@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgekit.artifact import Arrays
+from edgekit.capture import called
 from edgekit.capture.noise import noise
 from edgekit.capture.shapes import Input
 from edgekit.progress import Advance
@@ -46,7 +47,7 @@ def synthesized(module: nn.Module, inputs: Sequence[Input], count: int, advance:
     parts = []
     for seed, first in enumerate(range(0, count, AT_ONCE)):
         part = noise(inputs, AT_ONCE, seed)
-        parts.append(_matched(module, norms, part, seed) if matches else part)
+        parts.append(_matched_where_possible(module, norms, part, seed) if matches else part)
         advance(min(AT_ONCE, count - first))
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
 
@@ -61,19 +62,26 @@ def _takes_several(module: nn.Module, inputs: Sequence[Input]) -> bool:
     return True
 
 
+def _matched_where_possible(module: nn.Module, norms: Sequence[Any], start: Arrays, seed: int) -> Arrays:
+    with called.one_thread():  # sums in one order give one result, on any machine
+        try:
+            return _matched(module, norms, start, seed)
+        except RuntimeError:  # autograd's, where a forward has no gradient: under no_grad, or detached
+            return start
+
+
 def _matched(module: nn.Module, norms: Sequence[Any], start: Arrays, seed: int) -> Arrays:
-    torch.set_num_threads(1)  # sums in one order give one result, on any machine
     generator = torch.Generator().manual_seed(seed)
     with _watched(norms) as distance:
         size = min(SIZES, key=lambda size: _loss_at(module, start, size, distance))
         fed = [torch.from_numpy(x * np.float32(size)).requires_grad_() for x in start.values()]
-        classes = [torch.randint(len(y[0]), (len(y),), generator=generator) for y in _vectors(module(*fed))]
+        classes = [torch.randint(len(y[0]), (len(y),), generator=generator) for y in _answers(module, fed)]
         optimizer = torch.optim.Adam(fed, lr=STEP_SIZE * size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
         for _ in range(STEPS):
             distance()
             optimizer.zero_grad()
-            vectors = _vectors(module(*fed))
+            vectors = _answers(module, fed)
             loss = distance()
             for y, wanted in zip(vectors, classes, strict=True):
                 loss = loss + CLASS_WEIGHT * nn.functional.cross_entropy(y, wanted)
@@ -90,9 +98,13 @@ def _loss_at(module: nn.Module, start: Arrays, size: float, distance: Callable[[
     return float(distance())
 
 
-def _vectors(outputs: Any) -> list[Tensor]:
-    """Outputs that may be scores of classes: (B, C) with C > 1."""
-    leaves = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+def _answers(module: nn.Module, fed: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs that may be scores of classes: (B, C) with C > 1. On copies, since a forward may work in place."""
+    leaves = [
+        leaf
+        for leaf in pytree.tree_leaves(module(*(x.clone() for x in fed)))
+        if isinstance(leaf, Tensor) and leaf.is_floating_point()
+    ]
     return [leaf for leaf in leaves if leaf.ndim == 2 and leaf.shape[1] > 1]
 
 

@@ -35,18 +35,24 @@ SCALING = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAvera
 """Ops whose outputs scale with their inputs, channel by channel (a PRelu's slopes are its own; an Add's two inputs
 must scale alike)."""
 ITERATIONS = 8
+MIXING = frozenset({"Add", "AveragePool", "GlobalAveragePool"})
 WORTH = 2.0
 """Factors that differ by less cannot win a bit."""
 
 
 @dataclass(eq=False)
 class Group:
-    """Values whose channels scale together. ceiling: of the clips among them, which a channel may reach."""
+    """Values whose channels scale together.
+
+    ceiling: of the clips among them, which a channel may reach; mixed: an op among them averages or adds, so that what
+    a reader sees says nothing of what the clip saw.
+    """
 
     values: list[ir.Value] = field(default_factory=list)
     producers: list[ir.Node] = field(default_factory=list)
     consumers: list[ir.Node] = field(default_factory=list)
     ceiling: float = np.inf
+    mixed: bool = False
     fixed: bool = False
 
 
@@ -82,7 +88,8 @@ def _groups(graph: ir.Model) -> list[Group]:
     for node in graph.graph:
         _place(node, of)
     found = list(dict.fromkeys(of.values()))
-    return [group for group in found if not group.fixed and group.producers and group.consumers]
+    free = [group for group in found if not group.fixed and not (group.mixed and np.isfinite(group.ceiling))]
+    return [group for group in free if group.producers and group.consumers]
 
 
 def _place(node: ir.Node, of: dict[ir.Value, Group]) -> None:
@@ -97,6 +104,7 @@ def _place(node: ir.Node, of: dict[ir.Value, Group]) -> None:
         for value in computed:
             _join(of, value, node.outputs[0])
         of[node.outputs[0]].ceiling = min(of[node.outputs[0]].ceiling, _ceiling(node))
+        of[node.outputs[0]].mixed |= node.op_type in MIXING
     else:
         for value in [*computed, *node.outputs]:
             of[value].fixed = True
@@ -116,8 +124,10 @@ def _is_linear(node: ir.Node) -> bool:
 
 def _is_norm(node: ir.Node) -> bool:
     """A layer norm over its last axis, whose factors and addends are constants: they take the scaling up."""
+    if node.op_type != "LayerNormalization":
+        return False
     x, rank, channels = node.inputs[0], len(facts.shape(node.outputs[0])), facts.shape(node.outputs[0])[-1]
-    if node.op_type != "LayerNormalization" or facts.attribute(node, "axis", -1) % rank != rank - 1:
+    if facts.attribute(node, "axis", -1) % rank != rank - 1 or not (rank == 2 or _read_in_rows(node.outputs[0])):
         return False
     given = [facts.constant(value) for value in node.inputs[1:] if value is not None]
     return (
@@ -125,6 +135,13 @@ def _is_norm(node: ir.Node) -> bool:
         and facts.constant(x) is None
         and all(array is not None and array.shape == (channels,) for array in given)
     )
+
+
+def _read_in_rows(value: ir.Value) -> bool:
+    """Whether every reader first lays it out as (rows, channels): others may count channels along another axis."""
+    shapes = [facts.shape(r.outputs[0]) for r in facts.consumers(value) if r.op_type in ("Reshape", "Flatten")]
+    rows = [shape for shape in shapes if len(shape) == 2 and shape[1] == facts.shape(value)[-1]]
+    return len(rows) == len(facts.consumers(value))
 
 
 def _scales(node: ir.Node, computed: list[ir.Value]) -> bool:
@@ -159,7 +176,8 @@ def _join(of: dict[ir.Value, Group], first: ir.Value, second: ir.Value) -> None:
     into.values += other.values
     into.producers += other.producers
     into.consumers += other.consumers
-    into.ceiling, into.fixed = min(into.ceiling, other.ceiling), into.fixed or other.fixed
+    into.ceiling, into.mixed = min(into.ceiling, other.ceiling), into.mixed or other.mixed
+    into.fixed = into.fixed or other.fixed
     for value in other.values:
         of[value] = into
 

@@ -40,6 +40,8 @@ def _even(graph: ir.Model, x: ir.Value, peaks: Mapping[str, NDArray[np.float64]]
     known = [peaks[name] for node in linear if (name := _input(node)) in peaks]
     if x.is_graph_output() or not found or len(linear) < len(found) or len(known) < len(linear):
         return False
+    if len({_axis(x, node) for node in linear}) > 1:
+        return False
     peak = np.max(known, axis=0)
     mixing = [magnitudes(node) for node in linear]
     if any(weight.shape[::2] != (1, peak.size) for weight in mixing) or _noise(peak, mixing) < WORTH:
@@ -77,10 +79,12 @@ def _noise(peak: NDArray[np.float64], mixing: list[NDArray[np.float64]]) -> floa
 
 
 def _along_channels(factors: Factors, x: ir.Value, linear: ir.Node) -> Factors:
-    """Axis 1 of what the op itself reads, the last axis of what is laid out in rows for it."""
-    rank = len(facts.shape(x))
-    axis = 1 if linear.inputs[0] is x else rank - 1
-    return factors.reshape([-1 if i == axis else 1 for i in range(rank)])
+    return factors.reshape([-1 if i == _axis(x, linear) else 1 for i in range(len(facts.shape(x)))])
+
+
+def _axis(x: ir.Value, linear: ir.Node) -> int:
+    """Of the channels: 1 in what the op itself reads, the last in what is laid out in rows for it."""
+    return 1 if linear.inputs[0] is x else len(facts.shape(x)) - 1
 
 
 def _insert(graph: ir.Model, x: ir.Value, factors: Factors) -> None:

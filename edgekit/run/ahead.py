@@ -86,7 +86,7 @@ def _serve(make: Callable[[], Iterable[T]], reading: int, writing: int, stderr: 
         os.dup2(stderr.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
         # Not the parent's objects: their locks may have been held by a thread that was not copied.
-        sys.stdout = sys.stderr = os.fdopen(2, "w", closefd=False)
+        sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         _produce(make, os.fdopen(writing, "wb"))
         status = 0
     finally:

@@ -30,7 +30,7 @@ def is_lowered(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         head = file.read(8)
-    return head[4:] == TFLITE_MARK or (head[:1] == b"\x08" and path.suffix == ".onnx")
+    return head[4:] == TFLITE_MARK or (head[:1] == b"\x08" and path.suffix.lower() == ".onnx")
 
 
 def opened(path: Path) -> Artifact:

@@ -53,8 +53,8 @@ def verify(
     pairs = {pair: _steps(files, pair) for pair in combinations(_int8(files) if graph else list(files), 2)}
     with ExitStack() as stack:
         threads = {label: ThreadPoolExecutor(1) for label in [TORCH, *files]}
-        for thread in threads.values():
-            stack.callback(thread.shutdown, cancel_futures=True)
+        for thread in threads.values():  # none is waited for: whoever still computes is ended by its owner
+            stack.callback(thread.shutdown, wait=False, cancel_futures=True)
         asks = _asks(reference, runners, threads)
         with progress.step("verifying", len(samples)) as advance:
             answers, likenesses = compare.ask_all(asks, samples, chosen, pairs, advance)

@@ -268,3 +268,27 @@ def test_a_module_that_cannot_be_copied() -> None:
     captured = take("net", module=module, inputs={"input": IMAGE["image"]})
     assert captured.notes == ("the module cannot be copied (RuntimeError): it is itself in evaluation mode now",)
     agrees(captured)
+
+
+class Viewing(nn.Module):
+    """Works in place on its input, and wants the layout that it was written for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.conv(image.mul_(2.0))
+        return self.head(x.view(x.size(0), -1))
+
+
+def test_a_view_after_a_convolution() -> None:
+    threads = torch.get_num_threads()
+    captured = built(Viewing, inputs={"image": (1, 3, 8, 8)})
+    assert captured.reference is not None
+    x = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    before = x.copy()
+    first, again = (captured.reference({"image": x})["output"] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(x, before)
+    assert torch.get_num_threads() == threads

@@ -171,3 +171,37 @@ def test_a_layer_norm_that_a_residual_reads_is_left():
     known = {"v": weights(8, 8), "rows": np.array([-1, 8]), "tokens": np.array([-1, 5, 8])}
     model = graph({"x": (1, 5, 8)}, nodes, {**known, "g": FACTORS.astype(np.float32)})
     assert equalize(model, peaks(model)) is None
+
+
+def test_clipped_values_that_are_averaged_stay():
+    """What the reader sees is the mean; the clip saw more."""
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["a"]),
+        node("Clip", ["a", "low", "high"], ["c"]),
+        node("GlobalAveragePool", ["c"], ["p"]),
+        node("Flatten", ["p"], ["f"]),
+        node("Gemm", ["f", "v"], ["y"], transB=1),
+    ]
+    constants = {"w": weights(8, 3, 3, 3), "b": weights(8) * FACTORS.astype(np.float32), "v": weights(5, 8), **RELU6}
+    model = graph({"x": (1, 3, 8, 8)}, nodes, constants)
+    assert equalize(model, peaks(model)) is None
+
+
+def test_a_norm_whose_reader_counts_channels_along_another_axis_stays():
+    nodes = [
+        node("LayerNormalization", ["x", "g"], ["n"], axis=-1),
+        node("Conv", ["n", "w"], ["y"]),
+    ]
+    uneven = FACTORS.astype(np.float32)
+    model = graph({"x": (1, 8, 8)}, nodes, {"g": uneven, "w": weights(4, 8, 1) / uneven.reshape(1, 8, 1)})
+    assert equalize(model, {"n": FACTORS}) is None
+
+
+def test_a_number_among_the_values_is_no_channel():
+    nodes = [
+        node("ReduceMax", ["x"], ["m"], keepdims=0),
+        node("Mul", ["x", "m"], ["s"]),
+        node("Conv", ["s", "w"], ["y"]),
+    ]
+    model = graph({"x": (1, 3, 4, 4)}, nodes, {"w": weights(4, 3, 1, 1)})
+    assert equalize(model, {"s": np.ones(3)}) is None
