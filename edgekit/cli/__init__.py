@@ -10,14 +10,14 @@ import signal
 import sys
 from typing import NoReturn
 
-from edgekit.cli.interruption import Terminated, told
+from edgekit.cli.interruption import terminate, told
 
 COLLECTED_AT = 20_000  # new objects; Python's 700 make a fifth of the time that torch takes to import
 
 
 def main() -> None:
     """What the `edgekit` script calls."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     gc.set_threshold(COLLECTED_AT)
     try:
         from edgekit.cli.commands import run
@@ -26,11 +26,6 @@ def main() -> None:
     except KeyboardInterrupt as stop:  # before the commands were there
         code = told(stop)
     _leave(code)
-
-
-def _terminate(*_: object) -> NoReturn:
-    """As an exception, so that what is open is closed and removed."""
-    raise Terminated
 
 
 def _leave(code: int) -> NoReturn:

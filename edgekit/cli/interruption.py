@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import NoReturn
 
 from edgekit.errors import Exit
 
@@ -14,6 +15,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM. Not SystemExit, which a user's code may raise and which is then an error of that code."""
 
 
+def terminate(*_: object) -> NoReturn:
+    """The handler of SIGTERM: an exception, so that what is open is closed and removed."""
+    raise Terminated
+
+
 def told(stop: BaseException) -> int:
     """Say so, and give the exit code."""
     print("interrupted: nothing was written", file=sys.stderr)
@@ -21,6 +27,11 @@ def told(stop: BaseException) -> int:
 
 
 def too_late() -> None:
-    """The files are in place, and what is left is to say so: an interruption would tell the opposite."""
+    """The files are in place, and what is left is to say so: an interruption would tell the opposite.
+
+    Only in a process that is the command line's own.
+    """
+    if signal.getsignal(signal.SIGTERM) is not terminate:
+        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
