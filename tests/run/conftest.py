@@ -22,7 +22,7 @@ def old_runtime(request: pytest.FixtureRequest) -> Path:
     assert request.config.cache is not None
     folder = Path(request.config.cache.mkdir("tflite-runtime-2.14.0"))
     python, complete = folder / "bin" / "python", folder / "complete"
-    with (folder / "lock").open("w") as lock:
+    with folder.with_suffix(".lock").open("w") as lock:  # beside the folder, which `venv --clear` empties
         fcntl.flock(lock, fcntl.LOCK_EX)  # several workers of pytest may want it at once
         if complete.exists():
             return python
