@@ -139,6 +139,9 @@ def _onnx_models(folder: Path) -> None:
     good = classifier()
     onnx.save(good, folder / "good.onnx")
     onnx.save(words(), folder / "words.onnx")
+    rows = classifier()
+    rows.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    onnx.save(rows, folder / "whole.onnx")
     whole = (folder / "good.onnx").read_bytes()
     (folder / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
     (folder / "net.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))

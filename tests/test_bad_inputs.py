@@ -92,6 +92,7 @@ BAD = {
     "--input that is not there": (f"quantize {GOOD} --input photo=1x1x8x8", "EK202", USAGE, "photo"),
     "--input against the samples": (f"quantize {GOOD} --input image=1x1x9x9", "EK202", USAGE, "9x9"),
     # ---- samples -------------------------------------------------------------------------------------------------
+    "no samples, and no batch to make any up for": ("quantize whole.onnx", "EK212", UNSUPPORTED, "dynamic batch"),
     "no samples of words": ("quantize words.onnx", "EK413", USAGE, "--data"),
     "samples missing": ("quantize good.onnx --data nowhere.npz", "EK101", USAGE, "nowhere.npz"),
     "samples of another kind": ("quantize good.onnx --data text.pt", "EK120", USAGE, ".npz"),

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnx_ir as ir
-
 from edgekit import user_code
 from edgekit.capture import from_onnx, shapes
 from edgekit.capture.captured import Captured, Loaded, Source, no_factory, sha256_of
-from edgekit.capture.noise import noise
 from edgekit.capture.sniff import Form, sniff
-from edgekit.graph import facts
 
 __all__ = ["Captured", "Loaded", "Source", "capture", "load", "recognized"]
 
@@ -63,18 +59,12 @@ def recognized(source: Source) -> Form | None:
 
 def _from_onnx(source: Source, path: Path, signature: shapes.Signature | None) -> Loaded:
     graph, notes = from_onnx.from_onnx(path, source.inputs, signature)
-    inputs = [shapes.Input(str(v.name), facts.static_shape(v)[1:], _numpy_name(v)) for v in graph.graph.inputs]
     return Loaded(
-        inputs=tuple(i.name for i in inputs),
+        inputs=tuple(str(value.name) for value in graph.graph.inputs),
         run=None,
-        synthesize=lambda count, _: noise(inputs, count, 0),
+        synthesize=lambda count, _: from_onnx.synthesized(path, graph, count),
         graph=lambda: (graph, ()),
         kind="ONNX",
         sha256=sha256_of(path),
         notes=notes,
     )
-
-
-def _numpy_name(value: ir.Value) -> str:
-    assert value.dtype is not None
-    return str(value.dtype.numpy())

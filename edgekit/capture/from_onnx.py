@@ -11,8 +11,10 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 from onnxscript import version_converter
 
+from edgekit.artifact import Arrays
 from edgekit.capture import functions, newer, onnx_file, shapes
 from edgekit.capture.captured import BATCH, OPSET, not_finite
+from edgekit.capture.noise import noise
 from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
 
@@ -208,6 +210,13 @@ def _fix_sizes(
         for value in node.outputs:
             _rename_sizes(value, names)
     return sorted(notes)
+
+
+def synthesized(path: Path, graph: ir.Model, count: int) -> Arrays:
+    """Noise for every input. Raises EK206 or EK212 for an input without a batch, which no samples fit."""
+    fed = {str(value.name): _open_shape(path, value, whole=False) for value in graph.graph.inputs}
+    inputs = [shapes.Input(name, tuple(d or 1 for d in shape), dtype) for name, (shape, dtype) in fed.items()]
+    return noise(inputs, count, 0)
 
 
 def _is_whole(value: ir.Value) -> bool:
