@@ -54,7 +54,7 @@ class _Insertion:
         for value in self._quantized_values():
             self._quantize_value(value)
         for node in self.nodes:
-            if node.op_type == "Softmax" and node.name not in self.plan.int8_nodes:
+            if node.name not in self.plan.int8_nodes and _would_fuse(node):
                 self._set_apart(node)
         edit.drop_unused(self.graph)
         self.graph.graph.sort()
@@ -143,19 +143,21 @@ class _Insertion:
         self.graph.graph.append(ir.node(op, inputs, outputs=[output], name=f"{name}_{op}"))
         return output
 
-    def _set_apart(self, softmax: ir.Node) -> None:
-        """A bound that bounds nothing, between a softmax and its DequantizeLinear.
+    def _set_apart(self, node: ir.Node) -> None:
+        """A bound that bounds nothing, between a float op and its DequantizeLinear, so that it stays a float op.
 
-        ONNX Runtime 1.31 would fuse the two with the QuantizeLinear behind to QLinearSoftmax, whose 32-bit products
-        overflow where the output's scale is much below 1/256: attention over 197 tokens came out as noise.
+        ONNX Runtime 1.31 takes these for integer ops where a QuantizeLinear is behind. A convolution's or Gemm's float
+        weights it would round to 8 bits itself, one scale for all channels; a softmax would become QLinearSoftmax,
+        whose 32-bit products overflow where the output's scale is much below 1/256: attention over 197 tokens came out
+        as noise. Source: onnxruntime, core/optimizer/qdq_transformer/weight_bias_quantization.cc.
         """
-        x = softmax.inputs[0]
+        x = node.inputs[0]
         maker = x.producer() if x is not None else None
         if x is None or maker is None or maker.op_type != "DequantizeLinear":
             return
-        least = edit.add_constant(self.graph, f"{softmax.name}_least", np.asarray(-np.inf, np.float32))
+        least = edit.add_constant(self.graph, f"{node.name}_least", np.asarray(-np.inf, np.float32))
         apart = self._after(x, "Clip", [x, least], f"{x.name}_apart")
-        softmax.replace_input_with(0, apart)
+        node.replace_input_with(0, apart)
 
     def _parameters(self, group: str) -> tuple[ir.Value, ir.Value]:
         """A group's scale and zero point, one pair of initializers for all its values."""
@@ -212,6 +214,21 @@ class _Insertion:
 
 def _zero_point(qparams: affine.QParams) -> NDArray[np.integer]:
     return np.full(qparams.scale.shape, qparams.zero_point, qparams.dtype)
+
+
+def _would_fuse(node: ir.Node) -> bool:
+    """True for a float op that ONNX Runtime rounds where it finds it between DequantizeLinear and QuantizeLinear."""
+    if node.op_type == "Softmax":
+        return True
+    return node.op_type in ("Conv", "ConvTranspose", "Gemm") and _leads_to_quantizer(node.outputs[0])
+
+
+def _leads_to_quantizer(value: ir.Value) -> bool:
+    """By way of clamps, and nowhere else."""
+    reader = facts.only_consumer(value)
+    if reader is None:
+        return False
+    return reader.op_type == "QuantizeLinear" or (reader.op_type in CLAMPS and _leads_to_quantizer(reader.outputs[0]))
 
 
 def _is_operand(node: ir.Node, position: int) -> bool:

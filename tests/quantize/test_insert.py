@@ -165,6 +165,25 @@ def test_an_op_kept_float_on_request():
     assert facts.constant(first.inputs[1]).dtype == np.float32
 
 
+@pytest.mark.parametrize("clamped", [True, False], ids=["clamped", "bare"])
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "Gemm"])
+def test_float_weights_between_integers_are_not_rounded(op, clamped):
+    """A channel that is always zero has weights beside which one scale for all would leave nothing of the others."""
+    size = (4, 4) if op == "Gemm" else (4, 4, 3, 3)
+    first, kept, last = (weights(*size, seed=seed) for seed in range(3))
+    first[(slice(None), 0) if op == "Gemm" else 0] = 0
+    kept[(slice(None), 0) if op == "Conv" else 0] *= 1e5
+    linear = "Gemm" if op == "Gemm" else "Conv"
+    nodes = [node(linear, ["x", "first"], ["a"]), node(op, ["a", "kept", "b"], ["c"])]
+    clamp = [node("Relu", ["c"], ["r"])] if clamped else []
+    last_node = node(linear, ["r" if clamped else "c", "last"])
+    constants = {"first": first, "kept": kept, "b": np.abs(B) + 1, "last": last}
+    model = near_float(
+        [*nodes, *clamp, last_node], constants, {"x": (1, 4)} if op == "Gemm" else PLANE, keep_float=["node_c"]
+    )
+    assert histogram(model)["Clip"] == 1
+
+
 def test_names_that_the_model_has_taken():
     nodes = [node("Conv", ["x", "a_quantized"], ["a"]), node("Erf", ["a"], ["a_scale"]), node("Mul", ["a_scale", "a"])]
     near_float(nodes, {"a_quantized": W})
