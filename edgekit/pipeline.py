@@ -182,7 +182,7 @@ def _facts(
         "directory": str(outputs.directory),
         "model": compose.model_facts(outputs.stem, recipe.model, captured, graph),
         "machine": this_machine(),
-        "files": tuple(compose.file_facts(file.artifact, outputs.directory, file.transposes) for file in lowered),
+        "files": tuple(compose.file_facts(file, outputs.directory) for file in lowered),
         "notes": (*captured.notes, *data.notes, *several, *unwritten, *unverified),
     }
 

@@ -32,10 +32,12 @@ class Wishes:
 
 @dataclass(frozen=True, kw_only=True)
 class Lowered:
-    """transposes: layout changes left in a TFLite file, None for ONNX, whose runtime places its own."""
+    """transposes, transposed_bytes: layout changes left in a TFLite file and what they write in one run; None for ONNX,
+    whose runtime places its own."""
 
     artifact: Artifact
-    transposes: int | None
+    transposes: int | None = None
+    transposed_bytes: int | None = None
 
 
 def lower(graph: ir.Model, format: Format, precision: Precision, path: Path, wishes: Wishes) -> Lowered:
@@ -50,13 +52,15 @@ def lower(graph: ir.Model, format: Format, precision: Precision, path: Path, wis
             io_int8=wishes.io_int8,
             metadata=wishes.metadata,
         )
-        data, inputs, outputs, transposes = file.data, file.inputs, file.outputs, None
+        data, inputs, outputs = file.data, file.inputs, file.outputs
+        transposes = transposed_bytes = None
     else:
         text = {METADATA_KEY: json.dumps({**wishes.metadata, "batch": wishes.batch}, sort_keys=True)}
         graph = at_batch(graph, wishes.batch) if wishes.batch > 1 else graph
         made = to_tflite(graph, nhwc=wishes.nhwc, io_int8=wishes.io_int8, metadata=text)
-        data, inputs, outputs, transposes = made.data, made.inputs, made.outputs, made.transposes
+        data, inputs, outputs = made.data, made.inputs, made.outputs
+        transposes, transposed_bytes = made.transposes, made.transposed_bytes
     path.write_bytes(data)
     batch = 1 if format == "onnx" else wishes.batch
     artifact = Artifact(path=path, format=format, precision=precision, inputs=inputs, outputs=outputs, batch=batch)
-    return Lowered(artifact=artifact, transposes=transposes)
+    return Lowered(artifact=artifact, transposes=transposes, transposed_bytes=transposed_bytes)

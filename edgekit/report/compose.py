@@ -8,9 +8,10 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgekit import recipe
-from edgekit.artifact import Artifact, TensorSpec
+from edgekit.artifact import TensorSpec
 from edgekit.capture import Captured
 from edgekit.graph import cost, facts, source
+from edgekit.lower import Lowered
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Quantized
 from edgekit.report.facts import (
@@ -55,8 +56,9 @@ def data_facts(
     )
 
 
-def file_facts(artifact: Artifact, directory: Path, transposes: int | None) -> FileFacts:
+def file_facts(lowered: Lowered, directory: Path) -> FileFacts:
     """directory: where the file will be, which need not be where it is now."""
+    artifact = lowered.artifact
     return FileFacts(
         label=artifact.label,
         path=str(directory / artifact.path.name),
@@ -66,7 +68,8 @@ def file_facts(artifact: Artifact, directory: Path, transposes: int | None) -> F
         sha256=artifact.sha256,
         inputs=tuple(map(_spec, artifact.inputs)),
         outputs=tuple(map(_spec, artifact.outputs)),
-        transposes=transposes,
+        transposes=lowered.transposes,
+        transposed_bytes=lowered.transposed_bytes,
     )
 
 

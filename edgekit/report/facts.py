@@ -64,7 +64,8 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class FileFacts:
-    """A file that was written. transposes: layout changes left in it, counted in TFLite files only."""
+    """A file that was written. transposes, transposed_bytes: layout changes left in it and what they write in one run,
+    in TFLite files only."""
 
     label: str
     path: str
@@ -75,6 +76,7 @@ class FileFacts:
     inputs: tuple[TensorFacts, ...] = ()
     outputs: tuple[TensorFacts, ...] = ()
     transposes: int | None = None
+    transposed_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,9 +147,17 @@ def _ledger_row(ledger: Ledger, file: FileFacts | None) -> tuple[Text, Text]:
     if ledger.float_ops:
         said.append(_float_ops(ledger))
     if file is not None and file.transposes is not None:
-        said.append(units.plural(file.transposes, "transpose") if file.transposes else "no transpose")
+        said.append(_transposes(file))
     whole = ledger.int8_macs_share is None or ledger.int8_macs_share == 1
     return _key(plain(ledger.label)), Text("; ".join(said), "" if whole else "yellow")
+
+
+def _transposes(file: FileFacts) -> str:
+    """'2 transposes that write 96.0 KiB'."""
+    if not file.transposes:
+        return "no transpose"
+    writes = "writes" if file.transposes == 1 else "write"
+    return f"{units.plural(file.transposes, 'transpose')} that {writes} {units.size(file.transposed_bytes or 0)}"
 
 
 def _float_ops(ledger: Ledger) -> str:

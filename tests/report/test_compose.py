@@ -5,6 +5,7 @@ from edgekit import recipe
 from edgekit.artifact import Artifact, TensorSpec
 from edgekit.capture import Captured
 from edgekit.graph import source
+from edgekit.lower import Lowered
 from edgekit.preprocess import Preprocess
 from edgekit.quantize.assign import assign
 from edgekit.report import compose
@@ -36,8 +37,9 @@ def test_file_facts_name_the_place_where_it_will_be(tmp_path):
     path.write_bytes(b"abc")
     spec = TensorSpec(name="x", dtype="int8", shape=(1, 4))
     artifact = Artifact(path=path, format="tflite", precision="int8", inputs=(spec,), outputs=(spec,))
-    found = compose.file_facts(artifact, Path("out"), 2)
-    assert (found.path, found.label, found.size_bytes, found.transposes) == ("out/net.tflite", "INT8 TFLite", 3, 2)
+    found = compose.file_facts(Lowered(artifact=artifact, transposes=2, transposed_bytes=96), Path("out"))
+    assert (found.path, found.label, found.size_bytes) == ("out/net.tflite", "INT8 TFLite", 3)
+    assert (found.transposes, found.transposed_bytes) == (2, 96)
 
 
 def test_quantization_facts_give_each_float_op_its_reason_and_line():

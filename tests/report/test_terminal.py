@@ -109,3 +109,10 @@ def test_other_metrics() -> None:
     assert "drop, dB" in to_text(replace(REPORT, verification=decibels), 140)
     plain_numbers = replace(decibels, metric="mse", unit="")
     assert "MSE" in to_text(replace(REPORT, verification=plain_numbers), 140)
+
+
+def test_what_transposes_write_is_said() -> None:
+    files = [
+        replace(file, transposes=2, transposed_bytes=3072) if file.transposes == 0 else file for file in REPORT.files
+    ]
+    assert "2 transposes that write 3.00 KiB" in to_text(replace(REPORT, files=tuple(files)), 140)

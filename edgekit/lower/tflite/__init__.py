@@ -45,12 +45,13 @@ from edgekit.lower.tflite.rules import obey
 
 @dataclass(frozen=True, kw_only=True)
 class TFLiteFile:
-    """transposes: how many TRANSPOSE ops the layout could not avoid."""
+    """transposes: how many TRANSPOSE ops the layout could not avoid; transposed_bytes: what they write in one run."""
 
     data: bytes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     transposes: int
+    transposed_bytes: int
 
 
 def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[str, str]) -> TFLiteFile:
@@ -67,11 +68,13 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
     outputs = [(name, draft.take(value, layout.border(value, nhwc))) for name, value in program.outputs]
     ops = used(draft.ops, [tensor for _, tensor in outputs])
     kernels.check(ops)
+    transposes = [op for op in ops if op.code == "TRANSPOSE"]
     return TFLiteFile(
         data=flatbuffer.to_bytes(ops, inputs, outputs, metadata),
         inputs=tuple(spec(name, value, nhwc) for name, value in program.inputs),
         outputs=tuple(spec(name, value, nhwc) for name, value in program.outputs),
-        transposes=sum(op.code == "TRANSPOSE" for op in ops),
+        transposes=len(transposes),
+        transposed_bytes=sum(op.outputs[0].size_bytes for op in transposes),
     )
 
 

@@ -119,6 +119,10 @@ class Tensor:
     qparams: QParams | None = None
     data: Array | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Op:
