@@ -116,6 +116,8 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
         reason = "kept float on request" if node.name in wanted_float else reason_for_float(node, int8_values)
         if reason in (None, islands.MOVES_FLOATS) and not masked.isdisjoint([*data_inputs(node), *node.outputs]):
             reason = reasons.MASKED
+        if reason is None and (clamped := clamped_by(node)) is not None and clamped.name in kept:
+            reason = reasons.CLAMPS_FLOATS
         if reason is not None:
             kept[node.name or ""] = reason
             continue
@@ -245,12 +247,17 @@ def _adds_values(node: ir.Node) -> bool:
 def _clamps(nodes: Iterable[ir.Node]) -> Iterable[tuple[str, str]]:
     """(output, input) of each Relu and Clip that saturates the op right before it."""
     for node in nodes:
-        x = node.inputs[0]
-        producer = x.producer() if x is not None else None
-        if x is None or producer is None or node.op_type not in CLAMPS:
-            continue
-        if producer.op_type in CLAMPED and facts.only_consumer(x) is node:
-            yield node.outputs[0].name or "", x.name or ""
+        if (clamped := clamped_by(node)) is not None:
+            yield node.outputs[0].name or "", clamped.outputs[0].name or ""
+
+
+def clamped_by(node: ir.Node) -> ir.Node | None:
+    """The op whose output alone a Relu or Clip saturates; the two are one, in whatever precision."""
+    x = node.inputs[0] if node.op_type in CLAMPS else None
+    producer = x.producer() if x is not None else None
+    if x is None or producer is None or producer.op_type not in CLAMPED or facts.only_consumer(x) is not node:
+        return None
+    return producer
 
 
 class _Union:

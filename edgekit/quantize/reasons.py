@@ -17,6 +17,7 @@ SQUARES = "it squares and divides: 256 steps are too few between"
 WIDE = "its result spans orders of magnitude, which 256 even steps cannot"
 NO_KERNEL = "neither runtime has an integer kernel for it"
 COUNTS = "its sums grow along the axis, which one scale serves badly"
+CLAMPS_FLOATS = "it clamps what a float op gives"
 MASKED = "it holds a mask's numbers, beside which a scale would leave nothing of the others"
 
 REASONS: Mapping[str, str] = {

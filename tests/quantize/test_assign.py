@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError
+from edgekit.quantize import reasons
 from edgekit.quantize.assign import FIXED_SCALES, assign
 from tests.models import graph, node, weights
 
@@ -138,8 +139,9 @@ def test_an_op_that_takes_integers():
 
 def test_kept_float_on_request():
     found = plan([conv("x", "a"), node("Relu", ["a"])], W, keep_float=["node_a"])
-    assert found.kept_float == {"node_a": "kept float on request"}
-    assert found.int8_nodes == {"node_y"}
+    assert found.kept_float == {"node_a": "kept float on request", "node_y": reasons.CLAMPS_FLOATS}
+    assert found.clamps == {}
+    assert found.int8_nodes == frozenset()
 
 
 def test_a_node_that_is_not_there_cannot_be_kept():

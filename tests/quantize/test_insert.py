@@ -165,6 +165,19 @@ def test_an_op_kept_float_on_request():
     assert facts.constant(first.inputs[1]).dtype == np.float32
 
 
+def test_a_clamp_between_float_ops_clamps():
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("Clip", ["a", "low", "high"], ["c"]),
+        node("Conv", ["c", "w"], ["d"]),
+        node("Relu", ["d"], ["r"]),
+        node("Conv", ["r", "w"]),
+    ]
+    constants = {"w": W, "low": np.float32(0), "high": np.float32(1)}
+    model = near_float(nodes, constants, keep_float=["node_a", "node_d"])
+    assert (histogram(model)["Clip"], histogram(model)["Relu"]) == (1, 1)
+
+
 @pytest.mark.parametrize("clamped", [True, False], ids=["clamped", "bare"])
 @pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "Gemm"])
 def test_float_weights_between_integers_are_not_rounded(op, clamped):
