@@ -19,7 +19,7 @@ IntArray = NDArray[np.integer[Any]]
 
 WEIGHT_MAX = 127  # weights use [-127, 127]: TFLite kernels rely on the narrow range
 BIAS_MAX = 2**30  # a quantized bias stays below half of int32, so that adding the products cannot overflow
-INT8 = np.dtype(np.int8)
+INT8, INT16 = np.dtype(np.int8), np.dtype(np.int16)
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
 

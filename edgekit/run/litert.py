@@ -98,7 +98,7 @@ class Interpreter:
         return invoke
 
     def real_values(self) -> Arrays:
-        """What the int8 tensors of the last run stand for, by tensor name, constants and all; `keep_tensors` only.
+        """What the integer tensors of the last run stand for, by tensor name, constants and all; `keep_tensors` only.
 
         A result that is only dequantized for the user's sake counts too.
         """
@@ -108,7 +108,7 @@ class Interpreter:
             (scale, zero_point), values = tensor["quantization"], self._interpreter.get_tensor(tensor["index"])
             if tensor["name"] in dequantized:
                 found[tensor["name"]] = values
-            elif values.dtype == np.int8 and scale:
+            elif values.dtype in (np.int8, np.int16) and scale:
                 found[tensor["name"]] = (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
         return found
 

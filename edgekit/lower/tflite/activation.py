@@ -11,8 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 from edgekit import affine
 from edgekit.affine import QParams
 from edgekit.lower.tflite import elementwise
-from edgekit.lower.tflite.draft import Draft
-from edgekit.lower.tflite.ops import Node, Tensor
+from edgekit.lower.tflite.draft import FUSED, Draft
+from edgekit.lower.tflite.kernels import bias_type
+from edgekit.lower.tflite.ops import Activation, Node, Tensor
 from edgekit.lower.tflite.terms import emit, term
 
 UNARY: Mapping[str, tuple[str, Callable[[], Any] | None]] = {
@@ -55,14 +56,17 @@ def sign(draft: Draft, node: Node) -> None:
 
 
 def requantize(draft: Draft, node: Node) -> None:
-    """int8 to int8 at another scale, as ADD of a zero.
+    """Integers at another scale or of another width; int8 to int8 as ADD of a zero.
 
     QUANTIZE would say it plainly, but XNNPACK rounds its factor to 8 bits: up to a fifth of all elements come out
-    a step off.
+    a step off. To and from int16 the builtin kernel computes it: exactly to int16, to int8 with 0.3 % a step off.
     """
-    x = draft.input(node, 0)
+    x, result = draft.input(node, 0), draft.output(node.output)
+    if np.int16 in (x.dtype, result.dtype):
+        draft.emit("QUANTIZE", (x,), result, schema.QuantizeOptionsT())
+        return
     zero = scalar(draft, 0.0, x.qparams)
-    draft.emit("ADD", (x, zero), draft.output(node.output), schema.AddOptionsT())
+    draft.emit("ADD", (x, zero), result, schema.AddOptionsT())
 
 
 def leaky_relu(draft: Draft, node: Node) -> None:
@@ -137,9 +141,10 @@ def _clip_between(draft: Draft, node: Node, x: Tensor, result: Tensor) -> None:
 
 
 def hard_sigmoid(draft: Draft, node: Node) -> None:
-    """clip(alpha * x + beta, 0, 1); in INT8 one 1x1 depthwise convolution whose output saturates at 0 and 1.
+    """clip(alpha * x + beta, 0, 1); in integers one 1x1 depthwise convolution whose output saturates at 0 and 1.
 
-    The output's integers must end at 0 and not pass 1 for that: scale 1/255 and zero point -128, or finer.
+    The output's integers must end at 0 and not pass 1 for that: scale 1/255 and zero point -128, or finer. Those of
+    int16 go below 0: there the convolution's own RELU cuts them off.
     """
     alpha, beta = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
     x, result = draft.input(node, 0), draft.output(node.output)
@@ -150,14 +155,18 @@ def hard_sigmoid(draft: Draft, node: Node) -> None:
         clipped(draft, shifted, 0.0, 1.0, result)
         return
     low, high = result.qparams.real_range
-    raw = result if low == 0.0 and high <= 1.0 + 1e-6 else draft.temporary(result, "unclipped")
-    scale_channels(draft, x, alpha, beta, raw)
+    symmetric = result.dtype == np.int16
+    ends = (low == 0.0 or symmetric) and high <= 1.0 + 1e-6
+    raw = result if ends else draft.temporary(result, "unclipped")
+    scale_channels(draft, x, alpha, beta, raw, "RELU" if symmetric else "NONE")
     if raw is not result:
         clipped(draft, raw, 0.0, 1.0, result)
 
 
-def scale_channels(draft: Draft, x: Tensor, factor: float, offset: float, result: Tensor) -> None:
-    """factor * x + offset in INT8, as a 1x1 depthwise convolution."""
+def scale_channels(
+    draft: Draft, x: Tensor, factor: float, offset: float, result: Tensor, activation: Activation = "NONE"
+) -> None:
+    """factor * x + offset in integers, as a 1x1 depthwise convolution."""
     assert x.qparams is not None
     channels = x.shape[-1]
     rows = x.shape if len(x.shape) == 4 else (1, 1, int(np.prod(x.shape[:-1])), channels)
@@ -166,12 +175,14 @@ def scale_channels(draft: Draft, x: Tensor, factor: float, offset: float, result
     weight = affine.symmetric(np.full(channels, abs(factor), np.float32), axis=3)
     scale = (x.qparams.scale * weight.scale).astype(np.float32)
     stored = affine.quantize(np.full((1, 1, 1, channels), factor), weight)
-    added = np.rint(np.full(channels, offset) / scale.astype(np.float64)).astype(np.int32)
+    kind = bias_type(x.dtype)
+    added = np.rint(np.full(channels, offset) / scale.astype(np.float64)).astype(kind)
     kernel = draft.constant(stored, f"{result.name}_factor", weight)
-    bias = draft.constant(added, f"{result.name}_offset", QParams(scale, 0, np.dtype(np.int32), 0))
+    bias = draft.constant(added, f"{result.name}_offset", QParams(scale, 0, kind, 0))
     options = schema.DepthwiseConv2DOptionsT(
         padding=schema.Padding.VALID, strideH=1, strideW=1, depthMultiplier=1, dilationHFactor=1, dilationWFactor=1
     )
+    options.fusedActivationFunction = FUSED[activation]
     draft.emit("DEPTHWISE_CONV_2D", (image, kernel, bias), made, options)
     if made is not result:
         draft.reshape(made, result.shape, result)

@@ -14,7 +14,10 @@ from edgekit.affine import QParams
 from edgekit.lower.tflite import refuse, volumes, windows
 from edgekit.lower.tflite.draft import FUSED, Draft
 from edgekit.lower.tflite.images import as_image, crop, padded, result_image, store_image
+from edgekit.lower.tflite.kernels import bias_type
 from edgekit.lower.tflite.ops import Array, Node, Tensor, Value
+
+LONG_BIAS_MAX = 2**46  # kernels multiply a 64-bit sum by a factor of 16 bits
 
 
 def convolution(draft: Draft, node: Node) -> None:
@@ -126,27 +129,28 @@ def along(qparams: QParams | None, axis: int) -> QParams | None:
 
 
 def bias(draft: Draft, node: Node, channels: int) -> Tensor:
-    """The bias, 0 where there is none; in INT8 as int32 at the scale of the products, s_x * s_w."""
+    """The bias, 0 where there is none; in integers at the scale of the products, s_x * s_w."""
     x, weight, given = node.input(0), node.input(1), node.optional(2)
     if given is not None and given.data is None:
         raise refuse.no_form(node, "its bias is computed at run time", "make the bias a constant, or add it by an Add")
     name = given.name if given is not None else f"{node.output.name}_bias"
-    if not node.int8:
+    if not node.integer:
         values = np.zeros(channels, np.float32) if given is None else given.real.astype(np.float32).reshape(-1)
         return draft.constant(np.broadcast_to(values, (channels,)), name)
     assert x.qparams is not None and weight.qparams is not None
     scale = np.atleast_1d((x.qparams.scale * weight.qparams.scale).astype(np.float32))
     if 1 < scale.size < channels:  # groups of a transposed convolution share their scales
         scale = np.tile(scale, channels // scale.size)
-    qparams = QParams(scale, 0, np.dtype(np.int32), 0)
+    qparams = QParams(scale, 0, bias_type(x.dtype), 0)
     if given is None:
-        stored: Array = np.zeros(channels, np.int32)
+        stored: Array = np.zeros(channels, qparams.dtype)
     elif given.data is not None and given.data.dtype == np.int32 and _same_scale(given, scale):
-        stored = given.data.reshape(-1)
+        stored = given.data.reshape(-1).astype(qparams.dtype)
     else:
         real = affine.dequantize(given.real, given.qparams) if given.qparams is not None else given.real
         stored = np.rint(real.reshape(-1).astype(np.float64) / scale)
-        stored = np.clip(stored, -affine.BIAS_MAX, affine.BIAS_MAX).astype(np.int32)
+        largest = affine.BIAS_MAX if qparams.dtype == np.int32 else LONG_BIAS_MAX
+        stored = np.clip(stored, -largest, largest).astype(qparams.dtype)
     return draft.constant(np.broadcast_to(stored, (channels,)), name, qparams)
 
 

@@ -77,6 +77,8 @@ class Draft:
     ) -> None:
         origin = self.node.origin if self.node is not None else None
         results = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        if code in ("ADD", "SUB") and results[0].dtype == np.int16:
+            options.potScaleInt16 = False  # the first int16 kernels took powers of two only, and that is the default
         source = "" if origin is None else origin.name or ""
         self.ops.append(Op(code=code, inputs=tuple(inputs), outputs=results, options=options, source=source))
 

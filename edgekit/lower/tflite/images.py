@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.affine import QParams
 from edgekit.lower.tflite.draft import Draft
+from edgekit.lower.tflite.kernels import bias_type
 from edgekit.lower.tflite.ops import Node, Tensor
 from edgekit.lower.tflite.windows import Window
 
@@ -72,8 +73,8 @@ def thin_image(draft: Draft, x: Tensor, steps: tuple[int, int], result: Tensor) 
     kernel, offset = None, None
     if x.qparams is not None:
         kernel = QParams(np.ones(channels, np.float32), 0, np.dtype(np.int8), 3)
-        offset = QParams(np.full(channels, x.qparams.scale), 0, np.dtype(np.int32), 0)
-        zeros = zeros.astype(np.int32)
+        offset = QParams(np.full(channels, x.qparams.scale), 0, bias_type(x.dtype), 0)
+        ones, zeros = ones.astype(np.int8), zeros.astype(offset.dtype)
     options = schema.DepthwiseConv2DOptionsT(padding=schema.Padding.VALID, depthMultiplier=1)
     options.strideH, options.strideW = steps
     options.dilationHFactor = options.dilationWFactor = 1

@@ -52,6 +52,11 @@ MOST_AXES: Mapping[str, int] = {
 }
 
 
+def bias_type(activations: np.dtype[Any]) -> np.dtype[Any]:
+    """The integers of a bias: products of int16 and int8 are summed in 64 bits."""
+    return np.dtype(np.int64 if activations == np.int16 else np.int32)
+
+
 def computed_in(code: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type to compute in: this one, or a wider one that the kernel takes; this one too where there is none."""
     taken = COMPUTES_IN.get(code)

@@ -60,11 +60,18 @@ def _fully_connected(draft: Draft, node: Node, *, transposed: bool) -> None:
     matrix = content(weight) if transposed else content(weight).T
     stored = draft.constant(matrix, weight.name, along(weight.qparams, 0))
     x, result = draft.input(node, 0), draft.output(node.output)
-    options = schema.FullyConnectedOptionsT(keepNumDims=len(x.shape) > 2)
-    options.fusedActivationFunction = FUSED[node.activation]
     # A MatMul has no bias: its third input, if any, is not one.
     without = replace(node, inputs=node.inputs[:2]) if node.op == "MatMul" else node
-    draft.emit("FULLY_CONNECTED", (x, stored, bias(draft, without, matrix.shape[0])), result, options)
+    added = bias(draft, without, matrix.shape[0])
+    made = result
+    if x.dtype == np.int16 and len(x.shape) > 2:  # tflite-runtime 2.14 takes the first channel's scale for all there
+        x = draft.reshape(x, (int(np.prod(x.shape[:-1])), x.shape[-1]))
+        made = draft.temporary(result, "rows", (x.shape[0], matrix.shape[0]))
+    options = schema.FullyConnectedOptionsT(keepNumDims=len(x.shape) > 2)
+    options.fusedActivationFunction = FUSED[node.activation]
+    draft.emit("FULLY_CONNECTED", (x, stored, added), made, options)
+    if made is not result:
+        draft.reshape(made, result.shape, result)
 
 
 def _columns(node: Node) -> int:

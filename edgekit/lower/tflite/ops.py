@@ -23,7 +23,7 @@ Activation = Literal["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Value:
-    """A value of the graph as the file will compute it: int8 with qparams where the graph has Q/DQ around it.
+    """A value of the graph as the file will compute it: integers with qparams where the graph has Q/DQ around it.
 
     shape: axes in the model's order, batch 1; data: a constant's content, also in the model's order. A float32 constant
     whose data is float16 is stored so and widened at run time.
@@ -77,7 +77,7 @@ class Node:
         return self.outputs[0]
 
     @property
-    def int8(self) -> bool:
+    def integer(self) -> bool:
         return self.output.qparams is not None
 
     def ints(self, key: str, default: Sequence[int]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from edgekit.affine import QParams
 from edgekit.lower.tflite import refuse, windows
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.images import as_image, pad, padded, result_image, store_image
+from edgekit.lower.tflite.kernels import bias_type
 from edgekit.lower.tflite.ops import Array, Node, Tensor
 from edgekit.lower.tflite.windows import Window
 
@@ -25,7 +26,7 @@ def max_pool(draft: Draft, node: Node) -> None:
         raise refuse.no_form(node, "MAX_POOL_2D has neither dilation nor indices", "keep this model in ONNX")
     x, result = as_image(draft, draft.input(node, 0)), result_image(draft, node)
     if any(map(any, shape.pads)):  # padding must never win
-        lowest = float(np.finfo(np.float32).min) if x.qparams is None else np.iinfo(np.int8).min
+        lowest = float(np.finfo(np.float32).min) if x.qparams is None else np.iinfo(x.dtype).min
         zero_is_lowest = x.qparams is not None and x.qparams.zero_point == lowest
         x = pad(draft, x, shape.pads, None if zero_is_lowest else lowest)
     draft.emit("MAX_POOL_2D", (x,), result, _options(shape))
@@ -39,9 +40,9 @@ def average_pool(draft: Draft, node: Node) -> None:
     x, result = as_image(draft, draft.input(node, 0)), result_image(draft, node)
     counts = _counts(node, shape)
     full = shape.size[0] * shape.size[1]
-    if node.int8 and np.all(counts == full):
+    if node.integer and np.all(counts == full):
         mean_by_convolution(draft, padded(draft, x, shape), shape, result)
-    elif node.int8:
+    elif node.integer:
         wide = draft.temporary(x, "dequantized", dtype=np.dtype(np.float32), qparams=None)
         narrow = draft.temporary(result, "float32", dtype=np.dtype(np.float32), qparams=None)
         draft.emit("DEQUANTIZE", (x,), wide, schema.DequantizeOptionsT())
@@ -72,8 +73,8 @@ def mean_by_convolution(draft: Draft, x: Tensor, shape: Window, result: Tensor) 
     kernel = draft.constant(
         np.ones((1, height, width, channels), np.int8), f"{result.name}_ones", QParams(scale, 0, np.dtype(np.int8), 3)
     )
-    products = QParams((x.qparams.scale * scale).astype(np.float32), 0, np.dtype(np.int32), 0)
-    zeros = draft.constant(np.zeros(channels, np.int32), f"{result.name}_zeros", products)
+    products = QParams((x.qparams.scale * scale).astype(np.float32), 0, bias_type(x.dtype), 0)
+    zeros = draft.constant(np.zeros(channels, products.dtype), f"{result.name}_zeros", products)
     options = schema.DepthwiseConv2DOptionsT(padding=schema.Padding.VALID, depthMultiplier=1)
     options.strideH, options.strideW = shape.stride
     options.dilationHFactor = options.dilationWFactor = 1

@@ -8,7 +8,9 @@ meaning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -74,6 +76,10 @@ INT8_KERNELS = frozenset(
         "Identity",
     }
 )
+# What of these has no int16 kernel in one of the two, or one that is wrong: LiteRT's PRELU and SUM, and its bilinear
+# resize, which rounds to 1/1024 of a pixel.
+INT16_KERNELS = INT8_KERNELS - {"PRelu", "Elu", "Gelu", "HardSwish", "ReduceSum", "Tile"}
+WIDER = 128  # int16 steps in one of int8: at 256 the largest distance from a zero point would not fit
 # Inputs that are numbers for the converter, never tensors of the computation: read as they are.
 SETTINGS: Mapping[str, tuple[int, ...]] = {
     "Reshape": (1,),
@@ -104,7 +110,11 @@ def read(model: ir.Model, *, io_int8: bool) -> Program:
 
 
 class _Reader:
-    """One walk over the graph. floats, quantized: what each ONNX value name became in either precision."""
+    """One walk over the graph.
+
+    floats, quantized: what each ONNX value name became in either precision; widened: int8 values as int16
+    ops take them.
+    """
 
     def __init__(self, model: ir.Model) -> None:
         self.graph = model.graph
@@ -112,6 +122,7 @@ class _Reader:
         self.floats: dict[str, Value] = {}
         self.quantized: dict[str, Value] = {}
         self.dequantized: dict[Value, Value] = {}
+        self.widened: dict[Value, Value] = {}
         self.names: set[str] = set()
 
     def program(self, io_int8: bool) -> Program:
@@ -127,7 +138,7 @@ class _Reader:
 
     def entry(self, value: ir.Value, io_int8: bool) -> Value:
         qparams = qdq.qparams_after(value) if io_int8 else None
-        dtype = np.dtype(np.int8) if qparams else qdq.dtype_of(value)
+        dtype = qparams.dtype if qparams else qdq.dtype_of(value)
         read = Value(name=self.unique(qdq.name_of(value)), shape=qdq.fixed_shape(value), dtype=dtype, qparams=qparams)
         (self.quantized if qparams else self.floats)[qdq.name_of(value)] = read
         return read
@@ -136,7 +147,8 @@ class _Reader:
         name = qdq.name_of(value)
         if name in self.quantized and (io_int8 or name not in self.floats):
             quantized = self.quantized[name]
-            return quantized if io_int8 or qdq.dtype_of(value) == np.int8 else self.as_float(name, prefer=name)
+            given = io_int8 or qdq.dtype_of(value) == quantized.dtype
+            return quantized if given else self.as_float(name, prefer=name)
         return self.floats[name]
 
     def step(self, node: ir.Node, followers: Mapping[str, ir.Node]) -> None:
@@ -203,27 +215,21 @@ class _Reader:
         settings = SETTINGS.get(node.op_type, ())
         operands = [qdq.name_of(v) for i, v in enumerate(node.inputs) if v is not None and i not in settings]
         qparams = [qdq.qparams_after(out) for out in (result, *node.outputs[1:])]
-        int8 = (
-            self.has_int8_kernel(node)
-            and all(q is not None for q in qparams)
-            and all(self.has_int8(name) for name in operands)
-            and any(name in self.quantized for name in operands)
-            and (node.op_type != "Softmax" or qparams[0] == FIXED_OUTPUT["Softmax"])
-        )
+        dtype = self.computes_in(node, operands, qparams)
         inputs: list[Value | None] = []
         for index, value in enumerate(node.inputs):
             if value is None or value.name == "":
                 inputs.append(None)
-            elif int8 and index not in settings:
-                inputs.append(self.as_int8(qdq.name_of(value)))
+            elif dtype is not None and index not in settings:
+                inputs.append(self.as_integers(qdq.name_of(value), dtype, is_weight=self.is_weight(node, index, value)))
             else:
                 inputs.append(self.as_float(qdq.name_of(value)))
         outputs = tuple(
-            self.fresh(out, qdq.name_of(out), q if int8 else None)
+            self.fresh(out, qdq.name_of(out), None if dtype is None else q)
             for out, q in zip((result, *node.outputs[1:]), qparams, strict=True)
         )
         for out, made in zip((result, *node.outputs[1:]), outputs, strict=True):
-            (self.quantized if int8 else self.floats)[qdq.name_of(out)] = made
+            (self.floats if dtype is None else self.quantized)[qdq.name_of(out)] = made
         attributes = {name: qdq.attribute_value(attribute) for name, attribute in node.attributes.items()}
         self.nodes.append(
             Node(
@@ -242,8 +248,25 @@ class _Reader:
         value = self.floats.get(name)
         return value is not None and value.data is not None
 
-    def has_int8_kernel(self, node: ir.Node) -> bool:
-        """Some kernels have int8 for certain settings only."""
+    def computes_in(
+        self, node: ir.Node, operands: Sequence[str], outputs: Sequence[QParams | None]
+    ) -> np.dtype[Any] | None:
+        """The integers that the node computes in, None where it computes in float."""
+        found = outputs[0]
+        if found is None or any(q is None or q.dtype != found.dtype for q in outputs):
+            return None
+        if not self.has_kernel(node, found.dtype) or not any(name in self.quantized for name in operands):
+            return None
+        if not all(self.has_integers(name, found.dtype) for name in operands):
+            return None
+        if node.op_type == "Softmax" and found != FIXED_OUTPUT["Softmax", found.dtype]:
+            return None
+        return found.dtype
+
+    def has_kernel(self, node: ir.Node, dtype: np.dtype[Any]) -> bool:
+        """Some kernels have integers for certain settings only."""
+        if dtype == np.int16 and (node.op_type not in INT16_KERNELS or _interpolates(node)):
+            return False
         match node.op_type:
             case "Elu":
                 return "alpha" not in node.attributes or node.attributes["alpha"].as_float() == 1.0
@@ -265,12 +288,40 @@ class _Reader:
         """A constant, quantized or not."""
         return self.is_constant(name) or (name in self.quantized and self.quantized[name].data is not None)
 
-    def has_int8(self, name: str) -> bool:
-        """A quantized value, or a float constant, which can be quantized now (a bias)."""
-        return name in self.quantized or self.is_constant(name)
+    def has_integers(self, name: str, dtype: np.dtype[Any]) -> bool:
+        """A quantized value no wider than this, or a constant: a real one can be quantized now (a bias)."""
+        if self.is_known(name):
+            return True
+        return name in self.quantized and self.quantized[name].dtype.itemsize <= dtype.itemsize
 
-    def as_int8(self, name: str) -> Value:
-        return self.quantized[name] if name in self.quantized else self.floats[name]
+    def as_integers(self, name: str, dtype: np.dtype[Any], *, is_weight: bool) -> Value:
+        value = self.quantized[name] if name in self.quantized else self.floats[name]
+        if is_weight or value.qparams is None or value.dtype == dtype:
+            return value
+        if value not in self.widened:
+            self.widened[value] = self.wide(value)
+        return self.widened[value]
+
+    def is_weight(self, node: ir.Node, index: int, value: ir.Value) -> bool:
+        """Weights and biases have integers of their own; but a product of matrices takes two operands of one type."""
+        match node.op_type:
+            case "Conv" | "ConvTranspose" | "Gemm":
+                return index > 0
+            case "MatMul":
+                return index == 1 and self.is_known(qdq.name_of(value)) and len(qdq.fixed_shape(value)) == 2
+            case _:
+                return False
+
+    def wide(self, value: Value) -> Value:
+        """int8 as int16, exactly: a finer scale, and room for the zero point."""
+        assert value.qparams is not None
+        scale = np.asarray(value.qparams.scale / np.float32(WIDER), np.float32)
+        qparams = QParams(scale, 0, np.dtype(np.int16), value.qparams.axis)
+        made = replace(value, name=self.unique(f"{value.name}_int16"), dtype=qparams.dtype, qparams=qparams)
+        if value.data is None:
+            self.nodes.append(Node(op="Requantize", inputs=(value,), outputs=(made,)))
+            return made
+        return replace(made, data=((value.data.astype(np.int64) - value.qparams.zero_point) * WIDER).astype(np.int16))
 
     def as_float(self, name: str, prefer: str | None = None) -> Value:
         if name in self.floats:
@@ -296,7 +347,7 @@ class _Reader:
         (self.quantized if qparams else self.floats)[name] = found
 
     def fresh(self, value: ir.Value, name: str, qparams: QParams | None) -> Value:
-        dtype = qdq.dtype_of(value) if qparams is None else np.dtype(np.int8)
+        dtype = qdq.dtype_of(value) if qparams is None else qparams.dtype
         return Value(name=self.unique(name), shape=qdq.fixed_shape(value), dtype=dtype, qparams=qparams)
 
     def emit(self, op: str, inputs: tuple[Value, ...], output: Value, origin: ir.Node) -> None:
@@ -308,6 +359,11 @@ class _Reader:
             found, count = f"{name}_{count}", count + 1
         self.names.add(found)
         return found
+
+
+def _interpolates(node: ir.Node) -> bool:
+    mode = node.attributes.get("mode")
+    return node.op_type == "Resize" and mode is not None and mode.as_string() != "nearest"
 
 
 def _first(node: ir.Node) -> ir.Value:

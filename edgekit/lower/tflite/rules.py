@@ -1,4 +1,4 @@
-"""Make the program obey the scales that TFLite's int8 kernels insist on, by requantizing where it does not yet.
+"""Make the program obey the scales that TFLite's integer kernels insist on, by requantizing where it does not yet.
 
 Source: LiteRT 8-bit quantization specification, restrictions per operator. A graph that edgekit quantized obeys them
 already; a graph from elsewhere may not.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -43,17 +44,19 @@ SAME_SCALE = frozenset(
 # Ops that gather several operands without rescaling them.
 SHARED_SCALE = frozenset({"Concat", "Min", "Max", "Relu", "Clip", "Where", "ScatterElements", "ScatterND"})
 
-FIXED_OUTPUT: Mapping[str, QParams] = {
-    "Softmax": QParams(np.asarray(1 / 256, np.float32), -128, np.dtype(np.int8)),
-    "Sigmoid": QParams(np.asarray(1 / 256, np.float32), -128, np.dtype(np.int8)),
-    "Tanh": QParams(np.asarray(1 / 128, np.float32), 0, np.dtype(np.int8)),
+UNIT = QParams(np.asarray(1 / 256, np.float32), -128, np.dtype(np.int8))
+WIDE_UNIT = QParams(np.asarray(1 / 32768, np.float32), 0, np.dtype(np.int16))
+FIXED_OUTPUT: Mapping[tuple[str, np.dtype[Any]], QParams] = {
+    **{(op, UNIT.dtype): UNIT for op in ("Softmax", "Sigmoid")},
+    ("Tanh", UNIT.dtype): QParams(np.asarray(1 / 128, np.float32), 0, UNIT.dtype),
+    **{(op, WIDE_UNIT.dtype): WIDE_UNIT for op in ("Softmax", "Sigmoid", "Tanh")},
 }
 
 
 def obey(program: Program) -> Program:
     nodes: list[Node] = []
     for node in program.nodes:
-        nodes += _obedient(node) if node.int8 else [node]
+        nodes += _obedient(node) if node.integer else [node]
     return replace(program, nodes=tuple(nodes))
 
 
@@ -69,7 +72,7 @@ def _obedient(node: Node) -> list[Node]:
         inputs = tuple(moved.get(v, v) if v is not None else None for v in node.inputs)
         computed = [n for n in before if n.output.data is None]
         return [*computed, replace(node, inputs=inputs)]
-    given = node.input(0).qparams if node.op in SAME_SCALE else FIXED_OUTPUT.get(node.op)
+    given = node.input(0).qparams if node.op in SAME_SCALE else FIXED_OUTPUT.get((node.op, node.output.dtype))
     if given is None or all(out.qparams == given for out in node.outputs):
         return [node]
     raw = tuple(replace(out, name=f"{out.name}_before_requantize", qparams=given) for out in node.outputs)

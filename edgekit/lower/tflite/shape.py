@@ -214,9 +214,24 @@ def depth_to_space(draft: Draft, node: Node) -> None:
         square = block * block
         split_channels = draft.reshape(x, (batch, height, width, channels // square, square))
         x = draft.reshape(draft.transpose(split_channels, (0, 1, 2, 4, 3)), x.shape)
+    if x.dtype == np.int16:
+        batch, height, width, channels = x.shape
+        _exchange_rows(draft, x, (batch * height, width, block, channels // block), result)
+        return
     draft.emit("DEPTH_TO_SPACE", (x,), result, schema.DepthToSpaceOptionsT(blockSize=block))
 
 
 def space_to_depth(draft: Draft, node: Node) -> None:
-    options = schema.SpaceToDepthOptionsT(blockSize=int(node.attributes["blocksize"]))
-    draft.emit("SPACE_TO_DEPTH", (draft.input(node, 0),), draft.output(node.output), options)
+    block = int(node.attributes["blocksize"])
+    x, result = draft.input(node, 0), draft.output(node.output)
+    if x.dtype == np.int16:
+        batch, height, width, channels = x.shape
+        _exchange_rows(draft, x, (batch * height // block, block, width // block, block * channels), result)
+        return
+    draft.emit("SPACE_TO_DEPTH", (x,), result, schema.SpaceToDepthOptionsT(blockSize=block))
+
+
+def _exchange_rows(draft: Draft, x: Tensor, parts: tuple[int, int, int, int], result: Tensor) -> None:
+    """(rows, columns, rows in a block, the rest) and back, which either op is and its kernel does not do in int16."""
+    exchanged = draft.transpose(draft.reshape(x, parts), (0, 2, 1, 3))
+    draft.reshape(exchanged, result.shape, result)

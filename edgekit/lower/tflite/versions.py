@@ -5,6 +5,8 @@ Source: tensorflow/lite/tools/versioning/op_version.cc.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from edgekit.lower.tflite.ops import Op, Tensor
@@ -55,9 +57,26 @@ INT8_SECOND = frozenset(
     }
 )
 
+# The version with which an op's int16 kernel came.
+INT16: Mapping[str, int] = {
+    **dict.fromkeys(("CONV_2D", "MUL", "MAXIMUM", "MINIMUM", "GATHER", "SPLIT", "SLICE"), 4),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), 4),
+    **dict.fromkeys(("ADD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "DEQUANTIZE", "ABS", "RELU", "RELU6"), 3),
+    **dict.fromkeys(("TANH", "LOGISTIC", "BATCH_MATMUL", "PAD", "PADV2", "CONCATENATION", "SOFTMAX", "MEAN"), 3),
+    **dict.fromkeys(("MIRROR_PAD", "REDUCE_MAX", "REDUCE_MIN", "BROADCAST_TO", "GATHER_ND"), 3),
+    **dict.fromkeys(("DEPTHWISE_CONV_2D", "SUB", "TRANSPOSE"), 5),
+    "LEAKY_RELU": 2,
+    "FULLY_CONNECTED": 7,
+    "TRANSPOSE_CONV": 3,  # with a bias
+}
+
 
 def version(op: Op) -> int:
+    if op.outputs[0].dtype == np.int16 and op.code == "QUANTIZE":
+        return 2
     tensors = [t for t in op.inputs if t is not None]
+    if np.int16 in {t.dtype for t in tensors}:
+        return _version_of_int16(op, max(len(t.shape) for t in tensors))
     first = tensors[0]
     int8 = first.dtype == np.int8
     deep = max(len(t.shape) for t in tensors) > 4
@@ -101,6 +120,19 @@ def version(op: Op) -> int:
             return 2
         case code:
             return 2 if int8 and code in INT8_SECOND else 1
+
+
+def _version_of_int16(op: Op, rank: int) -> int:
+    x = op.inputs[0]
+    match op.code:
+        case "CONV_2D" if x is not None and op.inputs[1] is not None and x.shape[3] != op.inputs[1].shape[3]:
+            return 6  # grouped
+        case "STRIDED_SLICE" | "PAD" | "PADV2" if rank > 4:
+            return 4
+        case "SLICE" if rank > 4:
+            return 5
+        case code:
+            return INT16.get(code, 1)
 
 
 def _product_scale(op: Op) -> float:

@@ -20,6 +20,7 @@ from edgekit import affine
 from edgekit.affine import QParams
 
 OPSET = 20
+OPSET_OF_INT16 = 21
 INT8 = np.dtype(np.int8)
 
 
@@ -33,7 +34,7 @@ class Graph:
     outputs: tuple[str, ...] = ("y",)
     int64_inputs: Mapping[str, int] = field(default_factory=dict)  # name -> upper bound
 
-    def model(self) -> onnx.ModelProto:
+    def model(self, opset: int = OPSET) -> onnx.ModelProto:
         inputs = [
             helper.make_tensor_value_info(
                 name, TensorProto.INT64 if name in self.int64_inputs else TensorProto.FLOAT, ["batch", *shape[1:]]
@@ -43,7 +44,7 @@ class Graph:
         outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in self.outputs]
         initializers = [numpy_helper.from_array(np.asarray(data), name) for name, data in self.constants.items()]
         graph = helper.make_graph(self.nodes, "case", inputs, outputs, initializers)
-        return inferred(graph)
+        return inferred(graph, opset)
 
     def samples(self, seed: int, count: int = 1) -> list[dict[str, np.ndarray]]:
         rng = np.random.default_rng(seed)
@@ -58,10 +59,10 @@ class Graph:
         ]
 
 
-def inferred(graph: onnx.GraphProto) -> onnx.ModelProto:
+def inferred(graph: onnx.GraphProto, opset: int = OPSET) -> onnx.ModelProto:
     for value in graph.output:
         value.ClearField("type")
-    opsets = [helper.make_opsetid("", OPSET)]
+    opsets = [helper.make_opsetid("", opset)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
@@ -90,6 +91,11 @@ def as_ir(model: onnx.ModelProto) -> ir.Model:
 
 # -- a quantizer for tests --------------------------------------------------------------------------------------------
 
+INT16 = np.dtype(np.int16)
+FIXED_INT16 = {
+    op: QParams(np.asarray(1 / (32767 if op == "HardSigmoid" else 32768), np.float32), 0, INT16)
+    for op in ("Sigmoid", "Softmax", "Tanh", "HardSigmoid")
+}
 FIXED = {"Sigmoid": (1 / 256, -128), "Softmax": (1 / 256, -128), "Tanh": (1 / 128, 0), "HardSigmoid": (1 / 255, -128)}
 SAME = frozenset(
     {
@@ -124,7 +130,7 @@ WEIGHTED: Mapping[str, int] = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul
 def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 4) -> onnx.ModelProto:
     """The QDQ graph. activation: uint8 is the same graph with zero points shifted by 128."""
     ranges = _ranges(case, calibration)
-    qparams = _qparams(case, ranges)
+    qparams = _qparams(case, ranges, activation)
     made: list[onnx.NodeProto] = []
     constants: dict[str, np.ndarray] = {}
     uses = 0
@@ -135,7 +141,7 @@ def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 
         return [f"{name}_scale", f"{name}_zero"]
 
     def quantize(name: str) -> None:
-        params = qparams[name].shifted_to(activation)
+        params = qparams[name]
         made.append(helper.make_node("QuantizeLinear", [name, *parameters(name, params)], [f"{name}_q"]))
 
     def dequantized(name: str) -> str:
@@ -168,9 +174,11 @@ def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 
                 copy.input[index] = dequantized(name)
             elif name in case.constants and case.constants[name].dtype == np.float32:
                 data = case.constants[name]
-                if proto.op_type in WEIGHTED and index == 1:
+                if proto.op_type in WEIGHTED and index == 1 and not (activation == INT16 and _is_operand(proto, data)):
                     weights = _weight_qparams(proto, data)
                     copy.input[index] = constant(name, weights)
+                elif proto.op_type in WEIGHTED and index == 2 and activation == INT16:
+                    constants[name] = data  # 32 bits are too few for it
                 elif proto.op_type in WEIGHTED and index == 2:
                     assert weights is not None
                     scale = np.resize(qparams[proto.input[0]].scale * weights.scale, data.shape).astype(np.float32)
@@ -182,8 +190,12 @@ def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 
                 ):
                     constants[name] = data
                 else:
-                    params = qparams[proto.output[0]] if proto.op_type in SAME else _tensor_qparams(data)
-                    copy.input[index] = constant(name, params.shifted_to(activation))
+                    params = (
+                        qparams[proto.output[0]]
+                        if proto.op_type in SAME
+                        else _fitted(data.min(), data.max(), activation)
+                    )
+                    copy.input[index] = constant(name, params)
             elif name in case.constants:
                 constants[name] = case.constants[name]
         made.append(copy)
@@ -191,7 +203,7 @@ def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 
             if name in qparams and name not in fused:
                 if name in case.outputs:
                     copy.output[list(proto.output).index(name)] = f"{name}_raw"
-                    params = qparams[name].shifted_to(activation)
+                    params = qparams[name]
                     made.append(
                         helper.make_node("QuantizeLinear", [f"{name}_raw", *parameters(name, params)], [f"{name}_q"])
                     )
@@ -200,12 +212,13 @@ def quantized(case: Graph, activation: np.dtype[Any] = INT8, calibration: int = 
                     )
                 else:
                     quantize(name)
-    return Graph(case.inputs, made, constants, case.outputs, case.int64_inputs).model()
+    opset = OPSET_OF_INT16 if activation == INT16 else OPSET
+    return Graph(case.inputs, made, constants, case.outputs, case.int64_inputs).model(opset)
 
 
-def steps(case: Graph) -> dict[str, float]:
+def steps(case: Graph, activation: np.dtype[Any] = INT8) -> dict[str, float]:
     """The size of one step of each output."""
-    qparams = _qparams(case, _ranges(case, 4))
+    qparams = _qparams(case, _ranges(case, 4), activation)
     return {name: float(qparams[name].scale) for name in case.outputs if name in qparams}
 
 
@@ -224,20 +237,21 @@ def _ranges(case: Graph, count: int) -> dict[str, tuple[float, float]]:
     return {name: (min(float(x.min()) for x in xs), max(float(x.max()) for x in xs)) for name, xs in seen.items()}
 
 
-def _qparams(case: Graph, ranges: Mapping[str, tuple[float, float]]) -> dict[str, QParams]:
+def _qparams(case: Graph, ranges: Mapping[str, tuple[float, float]], activation: np.dtype[Any]) -> dict[str, QParams]:
     """The contract: fixed outputs, one scale through ops that only move values."""
-    found = {name: affine.from_range(*limits) for name, limits in ranges.items()}
+    found = {name: _fitted(*limits, activation) for name, limits in ranges.items()}
     for proto in case.nodes:
         if proto.op_type in FIXED:
             scale, zero = FIXED[proto.op_type]
-            found[proto.output[0]] = QParams(np.asarray(scale, np.float32), zero, INT8)
+            fixed = QParams(np.asarray(scale, np.float32), zero, INT8)
+            found[proto.output[0]] = FIXED_INT16[proto.op_type] if activation == INT16 else fixed.shifted_to(activation)
         if proto.op_type in SAME:
             tied = [n for n in (*proto.input, *proto.output) if n in ranges]
             if not tied:  # of integers
                 continue
             low, high = (f(ranges[n][i] for n in tied) for i, f in enumerate((min, max)))
             shared = found[tied[0]] if len(tied) > 1 and len([n for n in proto.input if n in ranges]) == 1 else None
-            found.update(dict.fromkeys(tied, shared or affine.from_range(low, high)))
+            found.update(dict.fromkeys(tied, shared or _fitted(low, high, activation)))
     return found
 
 
@@ -254,5 +268,12 @@ def _weight_qparams(proto: onnx.NodeProto, data: np.ndarray) -> QParams:
     return affine.symmetric(np.abs(data).max(axis=others), axis)
 
 
-def _tensor_qparams(data: np.ndarray) -> QParams:
-    return affine.from_range(float(data.min()), float(data.max()))
+def _is_operand(proto: onnx.NodeProto, data: np.ndarray) -> bool:
+    """A product of two matrices of which none is weights."""
+    return proto.op_type == "MatMul" and data.ndim != 2
+
+
+def _fitted(low: float, high: float, activation: np.dtype[Any]) -> QParams:
+    if activation == INT16:
+        return affine.symmetric(np.asarray(max(-low, high), np.float32), None, INT16)
+    return affine.from_range(low, high).shifted_to(activation)

@@ -1,4 +1,4 @@
-"""One table of operators through both real runtimes: float to 1e-5, INT8 never more than one step apart."""
+"""One table of operators through both real runtimes: float to 1e-5, INT8 never more than one step apart, int16 two."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from edgekit.lower.tflite import TFLiteFile, to_tflite
+from edgekit.quantize.assign import RULES
 from edgekit.run.litert import Interpreter
 from tests.lower.tflite import function_cases, index_cases, window_cases
 from tests.lower.tflite.cases import cases
-from tests.lower.tflite.graphs import as_ir, quantized, run_onnx, steps
+from tests.lower.tflite.graphs import INT16, as_ir, quantized, run_onnx, steps
+
+# LiteRT's int16 kernels multiply by factors of 16 bits and look tanh and exp up in tables of 512 steps.
+INT16_STEPS = 2
+CONVOLUTIONS = ("conv-", "convtranspose-", "conv1d-")  # their sizes are tried in INT8, by the same code
 
 FLOAT_TOLERANCE = 1e-5  # relative to the largest output: sums in another order
 TABLE = cases() | dict(function_cases.cases()) | dict(index_cases.cases()) | dict(window_cases.cases())
@@ -51,3 +56,25 @@ def test_int8(name: str) -> None:
         apart = np.rint(np.abs(found[output] - expected[output]) / size[output])
         assert found[output].shape == expected[output].shape
         assert apart.max() <= 1, f"{apart.max()} steps, {np.mean(apart > 0):.2%} of the elements differ"
+
+
+def in_int16() -> list[str]:
+    """Every op that quantization takes, and one size in seven of the convolutions."""
+    names = [name for name, case in TABLE.items() if all(proto.op_type in RULES for proto in case.nodes)]
+    many = [name for name in names if name.startswith(CONVOLUTIONS)]
+    return [name for name in names if name not in many] + many[::7]
+
+
+@pytest.mark.parametrize("name", in_int16())
+def test_int16(name: str) -> None:
+    case = TABLE[name]
+    model = quantized(case, INT16)
+    file = to_tflite(as_ir(model), nhwc=len(name) % 2 == 0, io_int8=False, metadata={})
+    size, sample = steps(case, INT16), case.samples(11)[0]
+    expected, found = run_onnx(model, sample, fuse=name not in UNFUSED), run(file, sample)
+    for output in case.outputs:
+        if output not in size:
+            np.testing.assert_array_equal(found[output], expected[output])
+            continue
+        apart = np.rint(np.abs(found[output] - expected[output]) / size[output])
+        assert apart.max() <= INT16_STEPS, f"{apart.max()} steps, {np.mean(apart > 1):.2%} of the elements differ"
