@@ -267,6 +267,12 @@ PAGES: dict[str, Page] = {
         "--keep-float, or [quantize] keep_float in a recipe, names nodes that stay in float32. Their names are those of"
         " the simplified model, as report.json shows them.",
     ),
+    "EK415": Page(
+        Exit.UNSUPPORTED,
+        "an op that opset 21 says otherwise",
+        "int16 values need opset 21. A group normalization has a scale per channel there, one per group before; that is"
+        " rewritten where the scale is a constant of the model.",
+    ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(
         Exit.UNSUPPORTED,

@@ -80,7 +80,7 @@ def _shift_to_uint8(graph: ir.Model) -> None:
             node.replace_input_with(2, _shifted(graph, zero_point, shifted))
         if node.op_type == "DequantizeLinear" and (array := facts.constant(x)) is not None and array.dtype == np.int8:
             node.replace_input_with(0, _shifted(graph, x, shifted))
-        if node.op_type == "QuantizeLinear":
+        if node.op_type == "QuantizeLinear" and node.outputs[0].dtype == ir.DataType.INT8:
             node.outputs[0].type = ir.TensorType(ir.DataType.UINT8)
 
 

@@ -35,7 +35,7 @@ def agreeing_scales(graph: ir.Model, plan: Plan, scales: Scales) -> dict[str, af
     for node in graph.graph:
         if node.op_type not in ("Add", "Sub") or node.name not in plan.int8_nodes:
             continue
-        operands = [groups[value.name or ""].name for value in data_inputs(node)]
+        operands = [plan.group_read(node, value.name or "").name for value in data_inputs(node)]
         output = groups[node.outputs[0].name or ""].name
         if len(operands) == 2 and output not in pinned | set(operands):
             sign = -1 if node.op_type == "Sub" else 1

@@ -1,4 +1,4 @@
-"""Which ops compute in INT8, and which values share one scale.
+"""Which ops compute in INT8 or on int16 activations, and which values share one scale.
 
 The INT8 contract (LiteRT 8-bit quantization specification) as a table: what an op asks of its output's scale. Ops that
 only move values share the scale of their inputs; sigmoid, softmax and tanh have fixed ones; the rest choose their own.
@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -20,6 +22,7 @@ from edgekit import affine
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
 from edgekit.quantize import islands, reasons
+from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL, Widths, widths
 
 
 class Scale(Enum):
@@ -50,8 +53,8 @@ CLAMPS = frozenset({"Relu", "Clip"})
 CLAMPED = LINEAR | {"Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool"}  # ops whose output a clamp may saturate
 
 
-def _fixed(scale: float, zero_point: int) -> affine.QParams:
-    return affine.QParams(np.asarray(np.float32(scale)), zero_point, affine.INT8)
+def _fixed(scale: float, zero_point: int, dtype: np.dtype[Any] = affine.INT8) -> affine.QParams:
+    return affine.QParams(np.asarray(np.float32(scale)), zero_point, dtype)
 
 
 FIXED_SCALES: dict[str, affine.QParams] = {
@@ -61,6 +64,10 @@ FIXED_SCALES: dict[str, affine.QParams] = {
     # Reaches 1.0 exactly, since a gate that saturates at 255/256 would shrink everything behind it.
     "HardSigmoid": _fixed(1 / 255, -128),
 }
+FIXED_INT16_SCALES: dict[str, affine.QParams] = {
+    **dict.fromkeys(("Sigmoid", "Softmax", "Tanh"), _fixed(1 / 32768, 0, affine.INT16)),
+    "HardSigmoid": _fixed(1 / 32767, 0, affine.INT16),
+}
 
 
 @dataclass(frozen=True)
@@ -68,22 +75,25 @@ class ScaleGroup:
     """Values that share one scale.
 
     values: all of them, in graph order; observed: those whose calibration statistics decide the range (values that are
-    only moved hold nothing new); fixed: the parameters, where an op dictates them.
+    only moved hold nothing new); fixed: the parameters, where an op dictates them; dtype: int8 or int16, the latter
+    with zero point 0.
     """
 
     values: tuple[str, ...]
     observed: tuple[str, ...]
     fixed: affine.QParams | None = None
+    dtype: np.dtype[Any] = affine.INT8
 
     @property
     def name(self) -> str:
-        return self.values[0]
+        return self.values[0] if self.dtype == affine.INT8 else f"{self.values[0]}:int16"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The decision: int8 nodes, the groups of their values, and the reason for every op that stays float.
+    """The decision: int8 and int16 nodes, the groups of their values, and the reason for every op that stays float.
 
+    A value that is kept in int16 and read by an int8 op too is in two groups.
     clamps: output of a Relu or Clip -> its input, where the clamp is the saturation of the op before it;
     counted_as: value -> the observed value of its group that its statistics are added to.
     """
@@ -93,19 +103,38 @@ class Plan:
     clamps: Mapping[str, str]
     kept_float: Mapping[str, str] = field(default_factory=dict)
     counted_as: Mapping[str, str] = field(default_factory=dict)
+    int16_nodes: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
+    def integer_nodes(self) -> frozenset[str]:
+        return self.int8_nodes | self.int16_nodes
+
+    @cached_property
     def group_of(self) -> dict[str, ScaleGroup]:
-        return {value: group for group in self.groups for value in group.values}
+        """Value -> the group in which it is kept."""
+        return self._groups_in(affine.INT8) | self._groups_in(affine.INT16)
+
+    def group_read(self, node: ir.Node, value: str) -> ScaleGroup:
+        """The group of a value as the node reads it."""
+        narrow = node.name in self.int8_nodes and self._int8_groups.get(value)
+        return narrow or self.group_of[value]
+
+    @cached_property
+    def _int8_groups(self) -> dict[str, ScaleGroup]:
+        return self._groups_in(affine.INT8)
+
+    def _groups_in(self, dtype: np.dtype[Any]) -> dict[str, ScaleGroup]:
+        return {value: group for group in self.groups if group.dtype == dtype for value in group.values}
 
 
-def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
+def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str] = ()) -> Plan:
     """Decide for each op, and put values that must share a scale into one group.
 
-    keep_float: names of nodes that the user wants in float32.
+    keep_float, int16: names of nodes that are to stay in float32, or to compute on int16 activations. An op that only
+    moves values does so in the precision in which they come, and a clamp in that of the op whose result it clamps.
     """
-    wanted_float = frozenset(keep_float)
-    _check_known(wanted_float, [node.name or "" for node in graph.graph])
+    wanted_float, wanted_int16 = frozenset(keep_float), frozenset(int16)
+    _check_known(wanted_float | wanted_int16, [node.name or "" for node in graph.graph])
     int8_values: set[str] = {value.name or "" for value in graph.graph.inputs if facts.is_float(value)}
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
@@ -113,7 +142,8 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
     for node in graph.graph:
         if not facts.is_float(node.outputs[0]):
             continue
-        reason = "kept float on request" if node.name in wanted_float else reason_for_float(node, int8_values)
+        wider = node.name in wanted_int16
+        reason = "kept float on request" if node.name in wanted_float else reason_for_float(node, int8_values, wider)
         if reason in (None, islands.MOVES_FLOATS) and not masked.isdisjoint([*data_inputs(node), *node.outputs]):
             reason = reasons.MASKED
         if reason is None and (clamped := clamped_by(node)) is not None and clamped.name in kept:
@@ -126,10 +156,15 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = ()) -> Plan:
     islands.settle(graph.graph, nodes, kept, lambda node: RULES[node.op_type] is Scale.SHARED)
     _leave_inputs_real(graph, nodes, kept)
     clamps, families = dict(_clamps(nodes.values())), _families(graph)
-    groups = _groups(graph, nodes, clamps, families)
+    wide = widths(graph.graph, nodes, wanted_int16, clamps, _moved_inputs)
+    groups = _groups(graph, nodes, clamps, families, wide)
     grouped = {value for group in groups for value in group.values}
     counted_as = {value: first for value, first in families.items() if value != first and {value, first} <= grouped}
-    return Plan(frozenset(nodes), groups, clamps, kept, counted_as)
+    return Plan(frozenset(nodes) - wide.nodes, groups, clamps, kept, counted_as, wide.nodes)
+
+
+def _moved_inputs(node: ir.Node) -> list[ir.Value] | None:
+    return data_inputs(node) if RULES[node.op_type] is Scale.SHARED else None
 
 
 def _leave_inputs_real(graph: ir.Model, nodes: dict[str, ir.Node], kept: dict[str, str]) -> None:
@@ -171,8 +206,8 @@ def _check_known(wanted: frozenset[str], names: list[str]) -> None:
         )
 
 
-def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
-    """Why the node must stay in float, None where it can compute in INT8."""
+def reason_for_float(node: ir.Node, int8_values: set[str], int16: bool = False) -> str | None:
+    """Why the node must stay in float, None where it can compute in INT8, or in int16 where that is asked for."""
     rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if (reason := marks.float_because(node)) is not None:
         return reason
@@ -182,7 +217,9 @@ def reason_for_float(node: ir.Node, int8_values: set[str]) -> str | None:
         return "its input is not float32"
     if rule is Scale.SHARED and not any(value.name in int8_values for value in data_inputs(node)):
         return islands.MOVES_FLOATS
-    if node.op_type == "Softmax" and _weighs_values(node):
+    if int16 and node.op_type in WITHOUT_KERNEL:
+        return NO_INT16_KERNEL
+    if node.op_type == "Softmax" and _weighs_values(node) and not int16:
         return "its INT8 steps of 1/256 are too coarse for weights that many values share"
     if node.op_type in ("Conv", "ConvTranspose", "Gemm") and not all(map(_is_constant, node.inputs[1:])):
         return "its weights or bias are computed, not constant"
@@ -260,20 +297,24 @@ def clamped_by(node: ir.Node) -> ir.Node | None:
     return producer
 
 
+Key = tuple[str, np.dtype[Any]]
+"""A value, and the integers in which it is kept or read."""
+
+
 class _Union:
-    """Disjoint sets of value names, each with the scale that an op dictates to it, if one does."""
+    """Disjoint sets of values, each with the scale that an op dictates to it, if one does."""
 
     def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-        self.fixed: dict[str, affine.QParams] = {}
+        self._parent: dict[Key, Key] = {}
+        self.fixed: dict[Key, affine.QParams] = {}
 
-    def root(self, value: str) -> str:
+    def root(self, value: Key) -> Key:
         self._parent.setdefault(value, value)
         while self._parent[value] != value:
             value = self._parent[value]
         return value
 
-    def join(self, value: str, other: str) -> None:
+    def join(self, value: Key, other: Key) -> None:
         """Put `value` into the set of `other`; a dictated scale goes with it."""
         first, second = self.root(value), self.root(other)
         if first == second:
@@ -282,51 +323,60 @@ class _Union:
         if first in self.fixed:
             self.fixed[second] = self.fixed.pop(first)
 
-    def __contains__(self, value: str) -> bool:
+    def __contains__(self, value: Key) -> bool:
         return value in self._parent
 
 
 def _groups(
-    graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, str], families: Mapping[str, str]
+    graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, str], families: Mapping[str, str], wide: Widths
 ) -> tuple[ScaleGroup, ...]:
-    """Union the values that must share a scale; every value that an int8 op reads or makes is in some group."""
+    """Union the values that must share a scale; every value that an op on integers reads or makes is in some group."""
     union = _Union()
-    moved: set[str] = set()
+    moved: set[Key] = set()
+
+    def kept(value: str) -> Key:
+        return value, affine.INT16 if value in wide.values else affine.INT8
+
     for node in nodes.values():
-        outputs = [value.name or "" for value in node.outputs if facts.is_float(value)]
-        inputs = [value.name or "" for value in data_inputs(node)]
+        narrow = node.name not in wide.nodes
+        outputs = [kept(value.name or "") for value in node.outputs if facts.is_float(value)]
+        inputs = [(value.name or "", affine.INT8) if narrow else kept(value.name or "") for value in data_inputs(node)]
         for value in inputs + outputs:
             union.root(value)
         match RULES[node.op_type]:
             case Scale.FIXED:
-                union.fixed[outputs[0]] = FIXED_SCALES[node.op_type]
+                union.fixed[outputs[0]] = (FIXED_SCALES if narrow else FIXED_INT16_SCALES)[node.op_type]
             case Scale.SHARED if len(inputs) == 1 and not _adds_values(node):
                 moved.update(outputs)
                 for value in outputs:
                     union.join(value, inputs[0])
             case Scale.SHARED:
                 # A dictated scale (a sigmoid's) would crush its neighbours: that input is requantized instead.
-                free = [value for value in inputs if union.root(value) not in union.fixed]
+                free = [v for v in inputs if union.root(v) not in union.fixed and v[1] == outputs[0][1]]
                 if len(free) == len(inputs) and not _adds_values(node):
                     moved.update(outputs)
                 for value in free:
                     union.join(value, outputs[0])
     for output, x in clamps.items():
-        moved.add(x)  # before the clamp: what it cuts off must not widen the range
-        union.join(x, output)
-    for value, leader in families.items():
-        if value in union and leader in union:
-            union.join(value, leader)
-            moved.update({value} - {leader})
+        moved.add(kept(x))  # before the clamp: what it cuts off must not widen the range
+        union.join(kept(x), kept(output))
+    for first, second in ((kept(value), kept(leader)) for value, leader in families.items()):
+        if first in union and second in union and first[1] == second[1]:
+            union.join(first, second)
+            moved.update({first} - {second})
 
-    members: dict[str, list[str]] = defaultdict(list)
-    for value in _value_order(graph):
-        if value in union:
-            members[union.root(value)].append(value)
+    members: dict[Key, list[str]] = defaultdict(list)
+    for key in ((value, dtype) for value in _value_order(graph) for dtype in (affine.INT8, affine.INT16)):
+        if key in union:
+            members[union.root(key)].append(key[0])
     return tuple(
-        ScaleGroup(tuple(values), tuple(v for v in values if v not in moved) or tuple(values), union.fixed.get(root))
+        ScaleGroup(tuple(values), _observed(values, root[1], moved), union.fixed.get(root), root[1])
         for root, values in members.items()
     )
+
+
+def _observed(values: list[str], dtype: np.dtype[Any], moved: set[Key]) -> tuple[str, ...]:
+    return tuple(value for value in values if (value, dtype) not in moved) or tuple(values)
 
 
 def _value_order(graph: ir.Model) -> list[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from edgekit.graph import cost, edit, facts
@@ -147,7 +149,11 @@ def _seen(floats: ir.Model, part: ir.Model, quantized: ir.Model, plan: Plan) -> 
         found = given.get(f"{name}_quantized", given.get(name))
         if found is not None:
             group = group_of.get(name)
-            seen[name] = name if group is None else _look(part, found, value, _parameters(part, quantized, group.name))
+            seen[name] = (
+                name
+                if group is None
+                else _look(part, found, value, group.dtype, _parameters(part, quantized, group.name))
+            )
     return seen
 
 
@@ -161,11 +167,12 @@ def _parameters(part: ir.Model, quantized: ir.Model, group: str) -> list[ir.Valu
     return found
 
 
-def _look(part: ir.Model, found: ir.Value, real: ir.Value, parameters: list[ir.Value]) -> str:
+def _look(part: ir.Model, found: ir.Value, real: ir.Value, dtype: np.dtype[Any], parameters: list[ir.Value]) -> str:
     """Nodes that show a value after its quantization; the name of what they give."""
     integers = found
     if found.name == real.name:
-        integers = ir.Value(name=f"{real.name}_seen_quantized", type=ir.TensorType(ir.DataType.INT8), shape=real.shape)
+        kind = ir.TensorType(ir.DataType.from_numpy(dtype))
+        integers = ir.Value(name=f"{real.name}_seen_quantized", type=kind, shape=real.shape)
         part.graph.append(ir.node("QuantizeLinear", [found, *parameters], outputs=[integers]))
     shown = ir.Value(name=f"{real.name}_seen", type=real.type, shape=real.shape)
     part.graph.append(ir.node("DequantizeLinear", [integers, *parameters], outputs=[shown]))

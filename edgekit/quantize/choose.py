@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from edgekit import affine
 from edgekit.quantize.assign import Plan, ScaleGroup
 from edgekit.quantize.blocks import Block
@@ -33,7 +35,10 @@ def scales_of(plan: Plan, statistics: Mapping[str, Statistics], choice: Choice) 
 def scale_of(group: ScaleGroup, statistics: Mapping[str, Statistics], method: Method) -> affine.QParams:
     if group.fixed is not None:
         return group.fixed
-    low, high = candidate(Statistics.merged([statistics[name] for name in group.observed]), method)
+    found = Statistics.merged([statistics[name] for name in group.observed])
+    if group.dtype == affine.INT16:  # steps enough for the whole range
+        return affine.symmetric(np.asarray(max(-found.low, found.high) or 1.0, np.float32), None, group.dtype)
+    low, high = candidate(found, method)
     # A value that is zero throughout stays zero at any scale.
     return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
 
@@ -89,7 +94,7 @@ def _trials(
     group: ScaleGroup, statistics: Mapping[str, Statistics], current: affine.QParams
 ) -> Sequence[tuple[Method, affine.QParams]]:
     """The rules that give the group a scale which is not yet among the tried ones."""
-    if group.fixed is not None:
+    if group.fixed is not None or group.dtype != affine.INT8:
         return ()
     found: list[tuple[Method, affine.QParams]] = []
     for method in TRIALS:

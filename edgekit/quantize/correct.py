@@ -83,5 +83,5 @@ def _corrected_nodes(graph: ir.Model, plan: Plan) -> list[ir.Node]:
     return [
         node
         for node in graph.graph
-        if node.name in plan.int8_nodes and node.op_type in CORRECTED and facts.constant(node.inputs[1]) is not None
+        if node.name in plan.integer_nodes and node.op_type in CORRECTED and facts.constant(node.inputs[1]) is not None
     ]

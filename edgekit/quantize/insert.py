@@ -2,7 +2,8 @@
 
 Every quantized value gets one QuantizeLinear and one DequantizeLinear per use, which is the form that ONNX Runtime
 fuses into integer kernels. Weights and biases become integer initializers behind a DequantizeLinear. A clamp that the
-output's range saturates anyway is dropped: the integer type does its work.
+output's range saturates anyway is dropped: the integer type does its work. What is kept in int16 and read by an int8 op
+goes through a second pair; an int16 op reads int8 values as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgekit import affine
-from edgekit.graph import edit, facts
+from edgekit.graph import edit, facts, opset
 from edgekit.quantize import weights
 from edgekit.quantize.assign import CLAMPS, RULES, Plan, Scale, Scales, data_inputs
 from edgekit.quantize.weights import WeightScales
@@ -49,13 +50,15 @@ class _Insertion:
     def run(self) -> ir.Model:
         self._drop_saturated_clamps()
         for node in self.nodes:
-            if node.name in self.plan.int8_nodes:
+            if node.name in self.plan.integer_nodes:
                 self._quantize_constants(node)
         for value in self._quantized_values():
             self._quantize_value(value)
         for node in self.nodes:
-            if node.name not in self.plan.int8_nodes and _would_fuse(node):
+            if node.name not in self.plan.integer_nodes and _would_fuse(node):
                 self._set_apart(node)
+        if any(group.dtype == affine.INT16 for group in self.plan.groups):
+            opset.raise_to_21(self.graph)  # the first with a QuantizeLinear of 16 bits
         edit.drop_unused(self.graph)
         self.graph.graph.sort()
         edit.rename_clashes(self.graph)
@@ -85,41 +88,46 @@ class _Insertion:
         name = value.name or ""
         parameters = self._parameters(self.group_of[name])
         exact = self._is_real(value)
-        uses = [use for use in value.uses() if not exact or use.node.name in self.plan.int8_nodes]
+        uses = [use for use in value.uses() if not exact or use.node.name in self.plan.integer_nodes]
         quantized = self._after(value, "QuantizeLinear", [value, *parameters], f"{name}_quantized")
+        narrowed: dict[str, ir.Value] = {}
         for use in uses:
-            source = quantized
-            if (wanted := self._shared_group(use.node)) not in (None, self.group_of[name]):
-                source = self._requantized(quantized, parameters, str(wanted), use.node)
-                use.node.replace_input_with(use.idx, self._dequantized(source, self._parameters(str(wanted)), use.node))
-            else:
-                use.node.replace_input_with(use.idx, self._dequantized(source, parameters, use.node))
+            source, read = quantized, self._read_in(use.node, name)
+            if read != self.group_of[name]:
+                shared = self._shared_group(use.node) is not None
+                again = f"for_{use.node.name}" if shared else "int8"
+                if again not in narrowed:  # an int8 copy serves all its readers
+                    narrowed[again] = self._requantized(quantized, parameters, read, again)
+                source = narrowed[again]
+            use.node.replace_input_with(use.idx, self._dequantized(source, self._parameters(read), use.node))
         if value.is_graph_output() and not value.is_graph_input() and not exact:
             self._give_away(value, quantized, parameters)
 
     def _is_real(self, value: ir.Value) -> bool:
         """True for what a float op makes: float ops read it as it is, only INT8 ops read it rounded."""
         producer = value.producer()
-        return producer is not None and producer.name not in self.plan.int8_nodes
+        return producer is not None and producer.name not in self.plan.integer_nodes
+
+    def _read_in(self, node: ir.Node, value: str) -> str:
+        """The group in whose integers the node reads the value."""
+        return self._shared_group(node) or self.plan.group_read(node, value).name
 
     def _shared_group(self, node: ir.Node) -> str | None:
         """The group that a moving op's inputs must be in."""
-        if node.name in self.plan.int8_nodes and RULES.get(node.op_type) is Scale.SHARED:
+        if node.name in self.plan.integer_nodes and RULES.get(node.op_type) is Scale.SHARED:
             return self.group_of[node.outputs[0].name or ""]
         return None
 
     def _requantized(
-        self, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value], group: str, reader: ir.Node
+        self, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value], group: str, purpose: str
     ) -> ir.Value:
-        real = self._dequantized(quantized, parameters, reader)
-        return self._after(
-            real, "QuantizeLinear", [real, *self._parameters(group)], f"{quantized.name}_for_{reader.name}"
-        )
+        real = self._dequantized(quantized, parameters, purpose)
+        return self._after(real, "QuantizeLinear", [real, *self._parameters(group)], f"{quantized.name}_{purpose}")
 
     def _dequantized(
-        self, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value], reader: ir.Node | None
+        self, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value], reader: ir.Node | str
     ) -> ir.Value:
-        suffix = f"for_{reader.name}" if reader is not None else "real"
+        suffix = reader if isinstance(reader, str) else f"for_{reader.name}"
         count = len(list(quantized.uses()))
         return self._after(
             quantized, "DequantizeLinear", [quantized, *parameters], f"{quantized.name}_{suffix}_{count}"
@@ -128,7 +136,7 @@ class _Insertion:
     def _give_away(self, value: ir.Value, quantized: ir.Value, parameters: tuple[ir.Value, ir.Value]) -> None:
         """The graph's output is the dequantized value, under the name that callers know."""
         name = value.name
-        real = self._dequantized(quantized, parameters, None)
+        real = self._dequantized(quantized, parameters, "real")
         outputs = self.graph.graph.outputs
         outputs[outputs.index(value)] = real
         value.name = f"{name}_unquantized"
@@ -138,7 +146,7 @@ class _Insertion:
         output = ir.Value(
             name=name,
             shape=value.shape,
-            type=ir.TensorType(ir.DataType.INT8 if op == "QuantizeLinear" else ir.DataType.FLOAT),
+            type=ir.TensorType((inputs[2].dtype if op == "QuantizeLinear" else None) or ir.DataType.FLOAT),
         )
         self.graph.graph.append(ir.node(op, inputs, outputs=[output], name=f"{name}_{op}"))
         return output
@@ -177,7 +185,8 @@ class _Insertion:
             array = facts.constant(value)
             if value is not None and array is not None and facts.is_float(value) and _is_operand(node, position):
                 group = self._shared_group(node)
-                qparams = self.scales[group] if group is not None else weights.constant_qparams(array)
+                dtype = affine.INT16 if node.name in self.plan.int16_nodes else affine.INT8
+                qparams = self.scales[group] if group is not None else weights.constant_qparams(array, dtype)
                 self._replace_constant(node, position, value, affine.quantize(array, qparams), qparams)
 
     def _quantize_weights(self, node: ir.Node) -> None:
@@ -186,7 +195,7 @@ class _Insertion:
         weight, bias = facts.constant(weight_value), facts.constant(bias_value)
         assert weight is not None and weight_value is not None
         (x,) = data_inputs(node)
-        input_scale = float(self.qparams(x.name or "").scale)
+        input_scale = float(self.scales[self.plan.group_read(node, x.name or "").name].scale)
         qparams = self.weight_scales[node.name or ""]
         self._replace_constant(node, 1, weight_value, weights.quantized(weight, qparams), qparams)
         if bias is not None and bias_value is not None:

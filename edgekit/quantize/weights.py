@@ -9,7 +9,7 @@ Source: LiteRT 8-bit quantization specification, CONV_2D, DEPTHWISE_CONV_2D, FUL
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -42,6 +42,11 @@ def output_axis(node: ir.Node) -> int | None:
             return 1
         case _:
             return None
+
+
+def is_operand(node: ir.Node) -> bool:
+    """True for a product of matrices whose constant one is more than two axes: kernels take two of one type there."""
+    return node.op_type == "MatMul" and len(facts.shape(_weight(node))) != 2
 
 
 def weight_qparams(
@@ -105,25 +110,26 @@ def bias_qparams(weight: affine.QParams, input_scale: float, channels: int) -> a
     return affine.QParams(np.ascontiguousarray(scale), 0, np.dtype(np.int32), axis=0)
 
 
-def constant_qparams(array: NDArray[np.float32]) -> affine.QParams:
+def constant_qparams(array: NDArray[np.float32], dtype: np.dtype[Any] = affine.INT8) -> affine.QParams:
     """A constant operand of an addition or product: its exact range, per tensor."""
     low, high = float(array.min()), float(array.max())
+    if dtype == affine.INT16:
+        return affine.symmetric(np.asarray(max(-low, high) or 1.0, np.float32), None, dtype)
     return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
 
 
 def weight_scales(graph: ir.Model, plan: Plan, scales: Scales, rule: Rule) -> WeightScales:
-    """The parameters of the constant weights of every INT8 linear op. scales: of the activations."""
-    groups = plan.group_of
+    """The parameters of the constant weights of every linear op on integers. scales: of the activations."""
     found: dict[str, affine.QParams] = {}
     for node in graph.graph:
-        if node.name not in plan.int8_nodes or node.op_type not in LINEAR:
+        if node.name not in plan.integer_nodes or node.op_type not in LINEAR:
             continue
         weight = facts.constant(node.inputs[1])
-        if weight is None:
+        if weight is None or (node.name in plan.int16_nodes and is_operand(node)):
             continue
         bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         (x,) = data_inputs(node)
-        input_scale = float(scales[groups[x.name or ""].name].scale)
+        input_scale = float(scales[plan.group_read(node, x.name or "").name].scale)
         found[node.name or ""] = weight_qparams(weight, output_axis(node), bias, input_scale, rule)
     return found
 

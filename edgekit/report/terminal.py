@@ -143,7 +143,8 @@ def _ledger_row(ledger: Ledger, file: FileFacts | None) -> tuple[Text, Text]:
         whole_numbers = sum(row.precision == "int8" for row in ledger.rows)
         said = [f"{whole_numbers} of {units.plural(len(ledger.rows), 'op')} ran in INT8 ({plain(ledger.runtime)})"]
     else:
-        said = [f"{units.percent(ledger.int8_macs_share)} of {macs} MACs ran in INT8 ({plain(ledger.runtime)})"]
+        wide = f", {units.percent(ledger.int16_macs_share)} in int16" if ledger.int16_macs_share else ""
+        said = [f"{units.percent(ledger.int8_macs_share)} of {macs} MACs ran in INT8{wide} ({plain(ledger.runtime)})"]
     if ledger.float_ops:
         said.append(_float_ops(ledger))
     if file is not None and file.transposes is not None:

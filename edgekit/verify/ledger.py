@@ -12,7 +12,7 @@ found in what was executed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
@@ -32,16 +32,18 @@ _RAN_IN: Mapping[str | None, RanIn] = {
 }
 
 CLAMPS = frozenset({"Relu", "Clip"})
+ON_INT16 = "onnxruntime has no int16 kernel: it computes in float on values rounded to 16 bits"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the file asks for. int8_nodes: names of the nodes it wants in int8; aliases: integer tensor -> the model's
-    value that it stands for; excuse: why a runtime may run in float what the file wants in int8."""
+    """What the file asks for. int8_nodes, int16_nodes: names of the nodes it wants in these; aliases: integer tensor ->
+    the model's value that it stands for; excuse: why a runtime may run in float what the file wants in int8."""
 
-    int8_nodes: frozenset[str]
-    aliases: Mapping[str, str]
-    excuse: str
+    int8_nodes: frozenset[str] = frozenset()
+    int16_nodes: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    excuse: str = ""
 
 
 def read(label: str, runner: Runner, graph: ir.Model | None) -> Ledger:
@@ -50,21 +52,27 @@ def read(label: str, runner: Runner, graph: ir.Model | None) -> Ledger:
     if runner.artifact.format == "onnx":
         ops, asked = executed.from_onnxruntime(runner.optimized()), _asked(runner.artifact.path)
     else:  # a TFLite op computes in the types of its tensors: what the file wants is what is done
-        ops, asked = executed.from_litert(runner.kernels()), Asked(int8_nodes=frozenset(), aliases={}, excuse="")
+        ops, asked = executed.from_litert(runner.kernels()), Asked()
     rows = _rows(graph, ops, asked) if graph else _bare_rows(ops)
-    total = sum(row.macs for row in rows)
     return Ledger(
         label=label,
         runtime=runner.runtime(),
         rows=rows,
-        int8_macs_share=sum(row.macs for row in rows if row.precision == "int8") / total if total else None,
+        int8_macs_share=_share(rows, "int8"),
+        int16_macs_share=_share(rows, "int16"),
     )
+
+
+def _share(rows: Sequence[LedgerRow], precision: RanIn) -> float | None:
+    total = sum(row.macs for row in rows)
+    return sum(row.macs for row in rows if row.precision == precision) / total if total else None
 
 
 def _asked(path: Path) -> Asked:
     file = qdq_file.read(path)
     return Asked(
         int8_nodes=file.int8_nodes,
+        int16_nodes=file.int16_nodes,
         aliases={quantizer.output[0]: value for value, quantizer in file.quantized.items()},
         excuse="onnxruntime fuses it for uint8 activations only on this processor, or has no int8 kernel for it"
         if file.signed
@@ -109,6 +117,8 @@ def _row(node: ir.Node, op: ExecutedOp | None, asked: Asked, macs: int) -> Ledge
         reason = f"works on {op.dtype}, not on real numbers"
     elif node.name in asked.int8_nodes:
         reason = asked.excuse
+    elif node.name in asked.int16_nodes and precision != "int16":
+        reason = ON_INT16
     else:
         reason = f"{precision} in the file"
     return LedgerRow(

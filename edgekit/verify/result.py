@@ -73,18 +73,23 @@ class LedgerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Which op ran in which precision. int8_macs_share: of all MACs, None for a model without any."""
+    """Which op ran in which precision. int8_macs_share, int16_macs_share: of all MACs, None for a model without any;
+    the rest ran in float."""
 
     label: str
     runtime: str
     rows: tuple[LedgerRow, ...]
     int8_macs_share: float | None
+    int16_macs_share: float | None = None
 
     @property
     def float_ops(self) -> tuple[LedgerRow, ...]:
         """The rows that ran in float, most MACs first."""
-        rows = [row for row in self.rows if row.precision in {"float16", "float32"}]
-        return tuple(sorted(rows, key=lambda row: -row.macs))
+        return self.ran_in("float16", "float32")
+
+    def ran_in(self, *precisions: RanIn) -> tuple[LedgerRow, ...]:
+        """The rows that ran in one of these, most MACs first."""
+        return tuple(sorted((row for row in self.rows if row.precision in precisions), key=lambda row: -row.macs))
 
 
 @dataclass(frozen=True, kw_only=True)

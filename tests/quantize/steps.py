@@ -41,8 +41,8 @@ class Step:
         return checked(insert(self.model, self.plan, self.scales(method), self.weights(rule, method)))
 
 
-def observed(model: ir.Model, count: int = 8, keep_float=()) -> Step:
-    plan = assign(model, keep_float)
+def observed(model: ir.Model, count: int = 8, keep_float=(), int16=()) -> Step:
+    plan = assign(model, keep_float, int16)
     axes = channel_axes(model, plan)
     values = sorted({name for group in plan.groups for name in group.observed} | {*axes, *plan.counted_as})
     observer = Observer(observe.observable(model, values), values, axes, plan.counted_as)
