@@ -30,7 +30,9 @@ MinAgreement = Annotated[
 MaxDrop = Annotated[
     float | None,
     typer.Option(
-        "--max-drop", metavar="DROP", help="Largest drop of B: points, dB, or the metric's unit. Default: no limit."
+        "--max-drop",
+        metavar="DROP",
+        help="Largest measured drop of B: points, dB, or % of A's error (mse, mae). Default: no limit.",
     ),
 ]
 
@@ -73,7 +75,7 @@ def compare(
 
 
 def broken_limits(verification: Verification, min_agreement: float | None, max_drop: float | None) -> tuple[str, ...]:
-    """A sentence for each limit that does not hold. max_drop: in points for shares, else in the metric's unit."""
+    """A sentence for each limit that does not hold. max_drop: in the unit of `verify.limits`."""
     broken = []
     if min_agreement is not None:
         agreed = [agreement.top1 for agreement in verification.agreements if agreement.top1 is not None]
@@ -82,14 +84,14 @@ def broken_limits(verification: Verification, min_agreement: float | None, max_d
         if min(agreed) < min_agreement:
             broken.append(f"top-1 agrees for {units.percent(min(agreed), 2)}, wanted {units.percent(min_agreement, 2)}")
     if max_drop is not None:
-        unit = {"share": "points"}.get(verification.unit, verification.unit)
-        drops = [
-            score.drop * (100 if unit == "points" else 1) for score in verification.scores if score.drop is not None
-        ]
-        if not drops:
+        from edgekit.verify import limits
+
+        drop = limits.largest(verification)
+        if drop is None:
             raise _nothing_for("--max-drop", "no drop could be computed")
-        if max(drops) > max_drop:
-            broken.append(f"the drop is {max(drops):.4g} {unit}, allowed {max_drop:g} {unit}".replace(" ,", ","))
+        if drop.measured > max_drop:
+            seen, allowed = (limits.in_words(verification, value) for value in (drop.measured, max_drop))
+            broken.append(f"the drop is {seen}, allowed {allowed}")
     return tuple(broken)
 
 

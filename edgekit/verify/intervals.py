@@ -49,6 +49,16 @@ def tango(lost: int, won: int, count: int) -> Interval:
     return Interval(low, high)
 
 
+def least_count(drop: float) -> int:
+    """How many samples Tango's interval needs to stay within `drop` (0..1) where not one of them changed.
+
+    Without a change its upper end d solves n d = z^2 (1 - d).
+    """
+    assert 0 < drop < 1
+    count = math.ceil(Z95**2 * (1 / drop - 1))
+    return count if tango(0, 0, max(count, 1)).high <= drop else count + 1  # where rounding decides
+
+
 def bootstrap(values: NDArray[np.float64]) -> Interval:
     """The interval of the mean of values: (N,), at least one."""
     if values.size >= LARGE:
