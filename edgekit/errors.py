@@ -388,6 +388,12 @@ PAGES: dict[str, Page] = {
         "TFLite files are run by ai-edge-litert, which edgekit brings, or by tflite-runtime 2.14, which many devices"
         " have. The latter needs Python 3.11 at most and NumPy 1, so it lives in an environment of its own.",
     ),
+    "EK911": Page(
+        Exit.UNSUPPORTED,
+        "an op without gradients",
+        "Learned rounding, fine-tuning and quantization-aware training run the model in PyTorch, op by op. The message"
+        " names the op for which edgekit has no such form. Quantizing with default settings and converting need none.",
+    ),
     "EK990": Page(
         Exit.BUG,
         "a bug in edgekit",

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.lower.tflite import interpolation, refuse
+from edgekit.graph import interpolation
+from edgekit.graph.interpolation import Axis
+from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.images import as_image, result_image, store_image
-from edgekit.lower.tflite.interpolation import Axis
 from edgekit.lower.tflite.ops import Array, Node, Tensor
 
 RULES = ((False, True), (True, False), (False, False))  # (align_corners, half_pixel_centers)
@@ -24,7 +25,7 @@ TOLERANCE = 1e-4  # pixels; both sides compute coordinates in float32
 
 
 def resize(draft: Draft, node: Node) -> None:
-    mode, axes = node.attributes.get("mode", "nearest"), interpolation.axes(node)
+    mode, axes = node.attributes.get("mode", "nearest"), _axes(node)
     if node.attributes.get("coordinate_transformation_mode") == "align_corners" and any(map(_is_fractional, axes)):
         why = "its scales give a fraction of a pixel, of which ONNX Runtime keeps the corners aligned and ONNX does not"
         raise refuse.no_form(node, why, "give the result's sizes instead of scales")
@@ -36,6 +37,11 @@ def resize(draft: Draft, node: Node) -> None:
         _interpolate(draft, node, axes)
     else:
         raise refuse.no_form(node, f"there is no resize mode '{mode}'", "use mode='linear', 'cubic' or 'nearest'")
+
+
+def _axes(node: Node) -> list[Axis]:
+    regions, scales, sizes = (node.constant(index) for index in (1, 2, 3))
+    return interpolation.axes(node.attributes, node.input(0).shape, node.output.shape, regions, scales, sizes)
 
 
 def _interpolate(draft: Draft, node: Node, axes: Sequence[Axis]) -> None:
@@ -51,7 +57,7 @@ def _interpolate(draft: Draft, node: Node, axes: Sequence[Axis]) -> None:
 
 def _nearest(draft: Draft, node: Node, axes: Sequence[Axis]) -> None:
     mode = node.attributes.get("coordinate_transformation_mode", "half_pixel")
-    if any(interpolation.extrapolated(node, axis).any() for axis in axes):
+    if any(interpolation.extrapolated(node.attributes, axis).any() for axis in axes):
         raise refuse.no_form(node, "it looks outside of the image", "crop with a region that lies inside")
     rounding = node.attributes.get("nearest_mode", "round_prefer_floor")
     wanted = [np.clip(interpolation.rounded(a.coordinates(mode), rounding), 0, a.size - 1) for a in axes]
@@ -85,7 +91,8 @@ def _by_products(draft: Draft, node: Node, axes: Sequence[Axis]) -> None:
         draft.emit("DEQUANTIZE", (x,), wide, schema.DequantizeOptionsT())
         x = wide
     for axis in axes:
-        x = _product(draft, x, order.index(axis.axis), interpolation.weights(node, axis), f"{output.name}_weights")
+        matrix = interpolation.weights(node.attributes, axis)
+        x = _product(draft, x, order.index(axis.axis), matrix, f"{output.name}_weights")
     x = _filled(draft, node, axes, x)
     if output.qparams is not None:
         draft.emit("QUANTIZE", (x,), output, schema.QuantizeOptionsT())
@@ -110,7 +117,7 @@ def _filled(draft: Draft, node: Node, axes: Sequence[Axis], x: Tensor) -> Tensor
     outside = np.zeros(node.output.shape, bool)
     for axis in axes:
         shape = [axis.result if i == axis.axis else 1 for i in range(node.output.rank)]
-        outside |= interpolation.extrapolated(node, axis).reshape(shape)
+        outside |= interpolation.extrapolated(node.attributes, axis).reshape(shape)
     if value == 0 or not outside.any():
         return x
     filler = draft.constant((outside * value).astype(np.float32).transpose(draft.order(node)), f"{x.name}_outside")

@@ -9,11 +9,16 @@ Source: ONNX Resize-19, and its reference implementation.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgekit.lower.tflite.ops import Array, Node
+Array = NDArray[Any]
+Attributes = Mapping[str, Any]
+"""Of the Resize node, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +52,28 @@ class Axis:
                 return (x + 0.5) / self.scale - 0.5
 
 
-def axes(node: Node) -> list[Axis]:
-    """The axes whose size changes, or that are looked at through a region."""
-    before, after = node.input(0).shape, node.output.shape
-    given = [int(axis) % len(before) for axis in node.ints("axes", range(len(before)))]
-    scales, regions = _numbers(node, 2), _numbers(node, 1)
-    policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
+def axes(
+    attributes: Attributes,
+    before: Sequence[int],
+    after: Sequence[int],
+    regions: Array | None,
+    scales: Array | None,
+    sizes: Array | None,
+) -> list[Axis]:
+    """The axes whose size changes, or that are looked at through a region.
+
+    before, after: the shapes of input and output; regions, scales, sizes: the node's optional inputs 1 to 3.
+    """
+    regions, scales, sizes = (None if x is None or x.size == 0 else x for x in (regions, scales, sizes))
+    given = [int(axis) % len(before) for axis in attributes.get("axes", range(len(before)))]
+    policy = attributes.get("keep_aspect_ratio_policy", "stretch")
     ratios = {axis: after[axis] / before[axis] for axis in given}
     if scales is not None:
         ratios = {axis: float(scale) for axis, scale in zip(given, scales, strict=True)}
-    elif policy != "stretch" and (sizes := _numbers(node, 3)) is not None:
+    elif policy != "stretch" and sizes is not None:
         wanted = [float(size) / before[axis] for axis, size in zip(given, sizes, strict=True)]
         ratios = dict.fromkeys(given, min(wanted) if policy == "not_larger" else max(wanted))
-    cropped = node.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize" and regions is not None
+    cropped = attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize" and regions is not None
     rois = dict.fromkeys(given, (0.0, 1.0))
     if cropped and regions is not None:
         rois = {axis: (float(regions[i]), float(regions[i + len(given)])) for i, axis in enumerate(given)}
@@ -68,11 +82,6 @@ def axes(node: Node) -> list[Axis]:
         for axis in given
         if before[axis] != after[axis] or ratios[axis] != 1 or rois[axis] != (0.0, 1.0)
     ]
-
-
-def _numbers(node: Node, index: int) -> Array | None:
-    array = node.constant(index)
-    return None if array is None or array.size == 0 else array
 
 
 def rounded(x: Array, mode: str) -> Array:
@@ -88,31 +97,31 @@ def rounded(x: Array, mode: str) -> Array:
             return np.ceil(x - 0.5)
 
 
-def weights(node: Node, axis: Axis) -> Array:
+def weights(attributes: Attributes, axis: Axis) -> Array:
     """W (m, n) of a linear or cubic resize; rows of pixels that are extrapolated are zero."""
-    mode = node.attributes.get("coordinate_transformation_mode", "half_pixel")
+    mode = attributes.get("coordinate_transformation_mode", "half_pixel")
     coordinates = axis.coordinates(mode)
-    cubic = node.attributes.get("mode") == "cubic"
+    cubic = attributes.get("mode") == "cubic"
     reach = 2 if cubic else 1
-    shrink = min(axis.scale, 1.0) if node.attributes.get("antialias", 0) else 1.0
+    shrink = min(axis.scale, 1.0) if attributes.get("antialias", 0) else 1.0
     first = int(np.floor(-reach / shrink) + 1)
     base = np.ceil(coordinates) - 1
     places = base[:, np.newaxis] + np.arange(first, 2 - first)
     distances = np.abs(places - coordinates[:, np.newaxis]) * shrink
-    taps = _cubic(distances, float(node.attributes.get("cubic_coeff_a", -0.75))) if cubic else _linear(distances)
-    if node.attributes.get("exclude_outside", 0):
+    taps = _cubic(distances, float(attributes.get("cubic_coeff_a", -0.75))) if cubic else _linear(distances)
+    if attributes.get("exclude_outside", 0):
         taps = np.where((places < 0) | (places >= axis.size), 0, taps)
     taps = taps / taps.sum(axis=1, keepdims=True)
     matrix = np.zeros((axis.result, axis.size))
     rows = np.broadcast_to(np.arange(axis.result)[:, np.newaxis], places.shape)
     np.add.at(matrix, (rows, np.clip(places, 0, axis.size - 1).astype(np.int64)), taps)
-    matrix[extrapolated(node, axis)] = 0
+    matrix[extrapolated(attributes, axis)] = 0
     return matrix.astype(np.float32)
 
 
-def extrapolated(node: Node, axis: Axis) -> Array:
+def extrapolated(attributes: Attributes, axis: Axis) -> Array:
     """Which output pixels lie outside of the source and take a constant instead."""
-    if node.attributes.get("coordinate_transformation_mode") != "tf_crop_and_resize":
+    if attributes.get("coordinate_transformation_mode") != "tf_crop_and_resize":
         return np.zeros(axis.result, bool)
     coordinates = axis.coordinates("tf_crop_and_resize")
     outside: Array = (coordinates < 0) | (coordinates > axis.size - 1)
