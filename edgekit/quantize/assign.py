@@ -353,7 +353,7 @@ def _groups(
             case Scale.SHARED:
                 # A dictated scale (a sigmoid's) would crush its neighbours: that input is requantized instead.
                 free = [v for v in inputs if union.root(v) not in union.fixed and v[1] == outputs[0][1]]
-                if len(free) == len(inputs) and not _adds_values(node):
+                if inputs and len(free) == len(inputs) and not _adds_values(node):
                     moved.update(outputs)
                 for value in free:
                     union.join(value, outputs[0])

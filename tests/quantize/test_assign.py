@@ -1,9 +1,11 @@
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.quantize import reasons
 from edgekit.quantize.assign import FIXED_SCALES, assign
+from tests.lower.tflite.graphs import Graph
 from tests.models import graph, node, weights
 
 PLANE = {"x": (1, 4, 6, 6)}
@@ -76,6 +78,23 @@ def test_a_fixed_scale_does_not_crush_its_neighbours():
 def test_constants_that_are_moved_along_count():
     nodes = [conv("x", "a"), node("Concat", ["a", "c"], axis=1)]
     assert groups(nodes, {**W, "c": weights(1, 4, 6, 6)})["a", "y"] == ("a", "y")
+
+
+@pytest.mark.parametrize(
+    ("moves", "rows"),
+    [
+        ([node("Gather", ["table", "i"], ["e"])], 10),
+        ([node("Shape", ["x"], ["s"]), node("Expand", ["table", "s"], ["e"])], 1),
+    ],
+    ids=["Gather", "Expand"],
+)
+def test_what_is_moved_out_of_a_constant_alone_counts(moves, rows):
+    """Nothing before it was observed: a table's rows beside the data would otherwise be cut to the data's range."""
+    inputs = {"x": (1, 4), "i": (1,)}
+    nodes = [*moves, node("Concat", ["e", "x"], axis=1)]
+    case = Graph(inputs, nodes, {"table": weights(rows, 4)}, int64_inputs={"i": rows})
+    found = {group.values: group.observed for group in assign(ir.from_proto(case.model())).groups}
+    assert found == {("x", "e", "y"): ("x", "e")}
 
 
 @pytest.mark.parametrize(("number", "counts"), [(0.0, False), (9.0, True), (-np.inf, False)])
