@@ -36,7 +36,10 @@ def _flattened(node: ir.Node) -> ir.Value | None:
     if reshape is None or reshape.op_type != "Reshape" or facts.constant(indices) is not None:
         return None
     source = reshape.inputs[0]
-    if source is None or source.shape is None or output.shape is None or facts.constant(reshape.inputs[1]) != [-1]:
+    if source is None or source.shape is None or output.shape is None:
+        return None
+    target = facts.constant(reshape.inputs[1])
+    if target is None or not np.array_equal(target, [-1]):
         return None
     sizes, results = facts.shape(source), facts.shape(output)
     same = None not in (*sizes[1:], *results[1:]) and math.prod(sizes[1:]) == math.prod(results[1:])  # type: ignore[arg-type]

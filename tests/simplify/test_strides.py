@@ -1,7 +1,9 @@
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgekit.simplify.strides import drop_idle_gathers
+from tests.lower.tflite.graphs import Graph
 from tests.models import graph, node, ops, weights
 from tests.simplify.keeps import kept
 
@@ -40,3 +42,9 @@ def test_a_gather_of_everything_in_order_is_a_reshape(batch):
 def test_another_order_stays():
     model = strided(step=0)
     assert "Gather" in ops(kept(model, drop_idle_gathers(model)))
+
+
+def test_a_gather_of_what_is_not_flat_stays():
+    nodes = [node("Reshape", ["x", "cube"], ["c"]), node("Gather", ["c", "i"], axis=1)]
+    case = Graph({"x": (1, 12), "i": (1,)}, nodes, {"cube": np.array([0, 3, 4])}, int64_inputs={"i": 3})
+    assert ops(drop_idle_gathers(ir.from_proto(case.model()))) == ["Reshape", "Gather"]
