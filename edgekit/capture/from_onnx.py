@@ -12,7 +12,7 @@ from onnx_ir.passes import common
 from onnxscript import version_converter
 
 from edgekit.artifact import Arrays
-from edgekit.capture import functions, newer, onnx_file, shapes
+from edgekit.capture import functions, newer, older, onnx_file, shapes
 from edgekit.capture.captured import BATCH, OPSET, not_finite
 from edgekit.capture.noise import noise
 from edgekit.capture.quiet import quiet
@@ -167,6 +167,7 @@ def _converted(path: Path, graph: ir.Model) -> ir.Model:
             f"it is opset {opset}, and an op in it has no newer form",
             f"export it again with opset_version={OPSET}",
         )
+    older.restore_meaning(graph, opset)
     return graph
 
 

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from edgekit.graph import edit, facts
 from edgekit.simplify.sizes import sizes_of
 
+LOOKS_STRAIGHT = frozenset({"half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "asymmetric", "align_corners"})
 RESHAPING = frozenset({"Squeeze", "Unsqueeze", "Flatten", "Reshape"})
 
 
@@ -26,6 +27,8 @@ def canonical_shapes(graph: ir.Model) -> ir.Model:
                 _to_global_pool(graph, node)
             case "Slice":
                 _merge_slices(graph, node)
+            case "Resize" if _resizes_nothing(node) and edit.can_bypass(node):
+                edit.bypass(graph, node)
             case "Resize":
                 _to_known_plane(graph, node)
             case "Pad" if _pads_nothing(node) and edit.can_bypass(node):
@@ -107,6 +110,13 @@ def _to_known_plane(graph: ir.Model, node: ir.Node) -> None:
         return  # rounding would lose a row
     scales = edit.add_constant(graph, f"{output.name}_factors", np.concatenate([np.ones(2, np.float32), factors]))
     edit.replace(graph, node, [edit.new_node(node, "Resize", [x, None, scales], dict(node.attributes))])
+
+
+def _resizes_nothing(node: ir.Node) -> bool:
+    """True for factors of 1, where a pixel looks at itself."""
+    scales = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    mode = facts.attribute(node, "coordinate_transformation_mode", "half_pixel")
+    return scales is not None and scales.size > 0 and bool(np.all(scales == 1)) and mode in LOOKS_STRAIGHT
 
 
 def _pads_nothing(node: ir.Node) -> bool:

@@ -129,3 +129,10 @@ def test_a_resize_to_sizes_with_the_batch_in_them_gets_factors(size, expected):
     after = tidy(kept(model, canonical_shapes(model)))
     assert ops(after) == ["Resize"]
     np.testing.assert_allclose(facts.constant(after.graph[0].inputs[2]), (1, 1, *expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"coordinate_transformation_mode": "tf_half_pixel_for_nn"}], ids=str)
+def test_a_resize_by_one_goes(settings):
+    factors = {"s": np.ones(4, np.float32)}
+    nodes = [node("Relu", ["x"], ["r"]), node("Resize", ["r", "", "s"], nearest_mode="ceil", **settings)]
+    assert ops(canonical(nodes, factors)) == (["Relu", "Resize"] if settings else ["Relu"])
