@@ -21,6 +21,8 @@ from edgekit.quantize.assign import Plan
 from edgekit.quantize.weights import WeightScales
 
 CORRECTED = frozenset({"Conv", "Gemm"})
+Layer = tuple[str, ir.Value | None, ir.Value | None]
+"""A family of steps, its weights and its bias: steps with biases of their own are layers of their own."""
 
 
 def channel_axes(graph: ir.Model, plan: Plan) -> dict[str, int]:
@@ -36,37 +38,40 @@ def correct_biases(
     means: value name -> (C,) mean of each channel over the calibration samples.
     """
     graph = graph.clone()
-    corrected_biases: dict[str, ir.Value] = {}
-    family_means = _family_means(graph, plan, means)
+    corrected_biases: dict[Layer, ir.Value] = {}
+    layer_means = _layer_means(graph, plan, means)
     for node in _corrected_nodes(graph, plan):
-        x = node.inputs[0]
-        assert x is not None
-        family = marks.family(node) or node.name or ""
+        layer = _layer(node)
         weight, axis = facts.constant(node.inputs[1]), weights.output_axis(node)
         bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         assert weight is not None and axis is not None
         qparams = weight_scales[node.name or ""]
         error = affine.dequantize(weights.quantized(weight, qparams), qparams).astype(np.float64) - weight
-        if family not in corrected_biases:
-            shift = _mean_shift(node, error, family_means.get(family, means[x.name or ""]), axis)
+        if layer not in corrected_biases:
+            shift = _mean_shift(node, error, layer_means[layer], axis)
             corrected = edit.float_tensor((0.0 if bias is None else bias) - shift)
-            corrected_biases[family] = edit.add_constant(graph, f"{node.name}_corrected_bias", corrected)
+            corrected_biases[layer] = edit.add_constant(graph, f"{node.name}_corrected_bias", corrected)
         if len(node.inputs) < 3:
             node.resize_inputs(3)
-        node.replace_input_with(2, corrected_biases[family])
+        node.replace_input_with(2, corrected_biases[layer])
     edit.drop_unused(graph)
     return graph
 
 
-def _family_means(
+def _layer(node: ir.Node) -> Layer:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    return marks.family(node) or node.name or "", node.inputs[1], bias
+
+
+def _layer_means(
     graph: ir.Model, plan: Plan, means: Mapping[str, NDArray[np.float64]]
-) -> dict[str, NDArray[np.float64]]:
-    """Family -> the mean input of its nodes: one layer at several steps has one bias."""
-    inputs: dict[str, list[NDArray[np.float64]]] = {}
+) -> dict[Layer, NDArray[np.float64]]:
+    """The mean input of each layer, over all its steps: they have one bias."""
+    inputs: dict[Layer, list[NDArray[np.float64]]] = {}
     for node in _corrected_nodes(graph, plan):
-        if (family := marks.family(node)) is not None and node.inputs[0] is not None:
-            inputs.setdefault(family, []).append(means[node.inputs[0].name or ""])
-    return {family: np.mean(found, axis=0) for family, found in inputs.items()}
+        assert node.inputs[0] is not None
+        inputs.setdefault(_layer(node), []).append(means[node.inputs[0].name or ""])
+    return {layer: np.mean(found, axis=0) for layer, found in inputs.items()}
 
 
 def _mean_shift(node: ir.Node, error: NDArray[np.float64], mean: NDArray[np.float64], axis: int) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgekit import affine
-from edgekit.graph import facts
+from edgekit.graph import facts, marks
 from edgekit.quantize import weights as room
 from edgekit.quantize.correct import channel_axes, correct_biases
 from tests.models import graph, node, ops, run, weights
@@ -72,3 +72,19 @@ def test_a_layer_kept_float_is_not_corrected():
     model = graph(PLANE, [node("Conv", ["x", "w"])], {"w": weights(8, 8, 1, 1)})
     step = observed(model, keep_float=["node_y"])
     assert channel_axes(step.model, step.plan) == {}
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["one bias", "biases of their own"])
+def test_steps_of_one_layer_share_their_bias_where_they_have_one(own):
+    names = ["b", "c" if own else "b"]
+    steps = [node("Gemm", [x, "w", b], [y], transB=1) for x, b, y in zip("xa", names, "ay", strict=True)]
+    constants = {"w": weights(8, 8), "b": weights(8, seed=1), **({"c": weights(8, seed=2, scale=5)} if own else {})}
+    model = graph({"x": (1, 8)}, steps, constants)
+    for step in model.graph:
+        marks.share_scale(step, "w_product")
+    seen = observed(model)
+    corrected = correct_biases(seen.model, seen.plan, seen.weights(), seen.means)
+    given, found = ([facts.constant(step.inputs[2]) for step in one.graph] for one in (model, corrected))
+    assert (corrected.graph[0].inputs[2] is corrected.graph[1].inputs[2]) is not own
+    for before, after in zip(given, found, strict=True):
+        assert 0 < np.abs(after - before).max() < 0.05
