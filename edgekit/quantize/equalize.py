@@ -26,7 +26,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgekit.graph import edit, facts
+from edgekit.graph import edit, facts, marks
 from edgekit.quantize import weights
 
 Factors = NDArray[np.float64]
@@ -94,6 +94,9 @@ def _groups(graph: ir.Model) -> list[Group]:
 
 def _place(node: ir.Node, of: dict[ir.Value, Group]) -> None:
     computed = [value for value in node.inputs if value is not None and facts.constant(value) is None]
+    if marks.family(node) is not None:  # its steps share weights and a scale: scaled apart they would need their own
+        for value in [*computed, *node.outputs]:
+            of[value].fixed = True
     if _is_linear(node):
         of[computed[0]].consumers.append(node)
         of[node.outputs[0]].producers.append(node)

@@ -2,7 +2,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgekit.graph import facts
+from edgekit.graph import facts, marks
 from edgekit.quantize.equalize import equalize
 from tests.models import feeds, graph, node, run, weights
 
@@ -119,6 +119,21 @@ def test_what_does_not_scale_stays(between):
     model = chain(*between, low=np.float32(-1), high=np.float32(6))
     if between[-1].op_type == "Tanh":
         model.graph.outputs.append(list(model.graph)[2].outputs[0])
+    assert equalize(model, peaks(model)) is None
+
+
+def test_steps_that_share_weights_are_not_scaled_apart():
+    steps = [
+        node("Gemm", ["x", "w"], ["a"], transB=1),
+        node("Relu", ["a"], ["b"]),
+        node("Gemm", ["b", "w"], ["c"], transB=1),
+        node("Relu", ["c"]),
+    ]
+    model = graph({"x": (1, 8)}, steps, {"w": weights(8, 8) * FACTORS.astype(np.float32)[:, None]})
+    assert equalize(model, peaks(model)) is not None
+    for step in model.graph:
+        if step.op_type == "Gemm":
+            marks.share_scale(step, "w_product")
     assert equalize(model, peaks(model)) is None
 
 
