@@ -266,7 +266,7 @@ def _is_constant(value: ir.Value | None) -> bool:
 
 
 def _adds_values(node: ir.Node) -> bool:
-    """True for an op that moves values and puts numbers of its own among them."""
+    """True for an op that moves values and makes new ones among them."""
     match node.op_type:
         case "Concat" | "Min" | "Max":
             return any(facts.constant(value) is not None for value in node.inputs)
@@ -277,6 +277,8 @@ def _adds_values(node: ir.Node) -> bool:
         case "Pad":
             number = facts.scalar(node.inputs[2]) if len(node.inputs) > 2 else None
             return number not in (None, 0.0, -np.inf, np.inf)  # infinity saturates: it stands for the largest number
+        case "Resize":  # Keys' kernel weighs some neighbours below zero, so the result goes beyond them
+            return bool(facts.attribute(node, "mode", "nearest") == "cubic")
         case _:
             return False
 

@@ -155,7 +155,8 @@ def _scales(node: ir.Node, computed: list[ir.Value]) -> bool:
         case "Add":
             return len(computed) == 2 and facts.shape(computed[0]) == facts.shape(computed[1])
         case "Clip":
-            return facts.scalar(node.inputs[1]) == 0.0 and _ceiling(node) > 0
+            low = node.inputs[1] if len(node.inputs) > 1 else None
+            return low is not None and facts.scalar(low) == 0.0 and _ceiling(node) > 0
         case "Reshape" if (maker := x.producer()) is not None and maker.op_type == "LayerNormalization":
             return len(facts.shape(y)) == 2 and facts.shape(x)[-1] == facts.shape(y)[-1]  # tokens laid out in rows
         case "Flatten" | "Reshape":

@@ -103,6 +103,13 @@ def test_the_number_of_a_pad_counts(number, counts):
     assert groups([node("Pad", ["x", "p", "c"])], constants) == {("x", "y"): ("x", "y") if counts else ("x",)}
 
 
+@pytest.mark.parametrize(("mode", "counts"), [("cubic", True), ("linear", False), ("nearest", False)])
+def test_a_cubic_resize_goes_beyond_its_input(mode, counts):
+    nodes = [node("Resize", ["x", "", "s"], mode=mode)]
+    found = groups(nodes, {"s": np.array([1, 1, 2, 2], np.float32)})
+    assert found == {("x", "y"): ("x", "y") if counts else ("x",)}
+
+
 def test_a_pad_with_a_number_does_not_bind_a_gate():
     constants = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "c": np.float32(9)}
     found = plan([node("Sigmoid", ["x"], ["s"]), node("Pad", ["s", "p", "c"])], constants)

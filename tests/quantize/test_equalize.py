@@ -112,8 +112,10 @@ def test_a_channel_rises_to_its_clip_and_not_beyond():
         [node("Sigmoid", ["a"], ["d"])],
         [node("Relu", ["a"], ["d"]), node("Tanh", ["d"], ["z"])],
         [node("Clip", ["a", "low", "high"], ["d"])],
+        [node("Clip", ["a"], ["d"])],
+        [node("Clip", ["a", "", "high"], ["d"])],
     ],
-    ids=["does not scale", "read by what does not scale", "bounded from below elsewhere"],
+    ids=["does not scale", "read by what does not scale", "bounded from below elsewhere", "no bound", "no lower bound"],
 )
 def test_what_does_not_scale_stays(between):
     model = chain(*between, low=np.float32(-1), high=np.float32(6))
