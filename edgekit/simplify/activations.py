@@ -12,17 +12,44 @@ import math
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from edgekit.graph import edit, facts
+
+STEPS = frozenset(
+    {"Floor", "Ceil", "Round", "Mod", "Sign", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"}
+)
+KEEPS_STEPS = frozenset(
+    {
+        *(
+            "Reshape",
+            "Flatten",
+            "Squeeze",
+            "Unsqueeze",
+            "Transpose",
+            "Slice",
+            "Split",
+            "Concat",
+            "Pad",
+            "Expand",
+            "Tile",
+        ),
+        *("Identity", "Cast", "Gather", "GatherElements", "GatherND", "Where", "Min", "Max", "Clip", "Relu"),
+        *("Add", "Sub", "Mul", "Neg", "Abs", "MaxPool", "ReduceMax", "ReduceMin"),
+    }
+)
+"""Ops through which a value may reach a step function with nothing rounded but itself."""
 
 
 def canonical_activations(graph: ir.Model) -> ir.Model:
     graph = graph.clone()
     for node in list(graph.graph):
         match node.op_type:
-            case "Clip" if _bounds(node) == (0.0, math.inf):
+            case "Clip" if facts.is_float(node.inputs[0]) and _bounds(node) == (0.0, math.inf):
                 edit.replace(graph, node, [edit.new_node(node, "Relu", [node.inputs[0]])])
-            case "Mul":
+            case "Clip" if _bounds(node) == (-math.inf, math.inf) and edit.can_bypass(node):
+                edit.bypass(graph, node)
+            case "Mul" if facts.is_float(node.outputs[0]):
                 _hard_swish(graph, node) or _gelu(graph, node) or _mish(graph, node)
             case "Neg" if facts.is_float(node.inputs[0]):
                 minus = edit.add_constant(graph, f"{node.name}_minus", np.asarray(-1, np.float32))
@@ -30,10 +57,10 @@ def canonical_activations(graph: ir.Model) -> ir.Model:
             case "Sum" | "Mean" if facts.is_float(node.outputs[0]):
                 _two_at_a_time(graph, node)
             case "Div" if (divisor := facts.constant(node.inputs[1])) is not None and facts.is_float(node.inputs[0]):
-                if np.all(np.abs(divisor) >= np.finfo(np.float32).tiny):
+                if _can_invert(divisor) and (_inverts_exactly(divisor) or not _is_stepped(node.outputs[0])):
                     inverse = edit.add_constant(graph, f"{node.name}_inverse", edit.float_tensor(1.0 / divisor))
                     edit.replace(graph, node, [edit.new_node(node, "Mul", [node.inputs[0], inverse])])
-            case "Pow" if facts.scalar(node.inputs[1]) == 2.0:
+            case "Pow" if facts.scalar(node.inputs[1]) == 2.0 and _has_shape_of(node.outputs[0], node.inputs[0]):
                 edit.replace(graph, node, [edit.new_node(node, "Mul", [node.inputs[0], node.inputs[0]])])
             case _:
                 pass
@@ -42,6 +69,32 @@ def canonical_activations(graph: ir.Model) -> ir.Model:
             _fold_hard_sigmoid(graph, node)
     edit.drop_unused(graph)
     return graph
+
+
+def _can_invert(divisor: NDArray[np.floating]) -> bool:
+    return bool(np.all(np.abs(divisor) >= np.finfo(np.float32).tiny))
+
+
+def _inverts_exactly(divisor: NDArray[np.floating]) -> bool:
+    """Powers of two whose inverses are normal numbers."""
+    return bool(np.all(np.abs(np.frexp(divisor)[0]) == 0.5) and _can_invert(1.0 / divisor))
+
+
+def _is_stepped(value: ir.Value) -> bool:
+    """Whether a step function reads the value, perhaps moved or shifted: 49 * (1 / 49) is less than 1."""
+    reached = [value]
+    for found in reached:
+        for reader in facts.consumers(found):
+            if reader.op_type in STEPS or (reader.op_type == "Cast" and not facts.is_float(reader.outputs[0])):
+                return True
+            if reader.op_type in KEEPS_STEPS:
+                reached += [output for output in reader.outputs if output not in reached]
+    return False
+
+
+def _has_shape_of(value: ir.Value, other: ir.Value | None) -> bool:
+    """A number of higher rank gives its rank to the result."""
+    return value.shape is not None and other is not None and value.shape == other.shape
 
 
 def _bounds(node: ir.Node) -> tuple[float, float] | None:
@@ -114,7 +167,7 @@ def _gelu(graph: ir.Model, node: ir.Node) -> bool:
     if len(values) != 2 or not math.isclose(math.prod(numbers), 0.5, rel_tol=1e-5):
         return False
     for x, gate in (values, values[::-1]):
-        if _is_one_plus_erf(gate, x):
+        if _is_one_plus_erf(gate, x) and _has_shape_of(node.outputs[0], x):
             edit.replace(graph, node, [edit.new_node(node, "Gelu", [x], {"approximate": "none"})])
             return True
     return False
@@ -142,7 +195,7 @@ def _is_one_plus_erf(gate: ir.Value, x: ir.Value) -> bool:
     if erf is None or erf.op_type != "Erf" or 1.0 not in [facts.scalar(v) for v in add.inputs]:
         return False
     scaled = erf.inputs[0].producer() if erf.inputs[0] is not None else None
-    if scaled is None or x not in scaled.inputs:
+    if scaled is None or x not in (scaled.inputs[:1] if scaled.op_type == "Div" else scaled.inputs):
         return False
     number = next((c for c in map(facts.scalar, scaled.inputs) if c is not None), None)
     expected = {"Mul": 1 / math.sqrt(2), "Div": math.sqrt(2)}.get(scaled.op_type)

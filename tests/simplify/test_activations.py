@@ -25,7 +25,16 @@ def test_a_clip_from_0_up_is_a_relu():
     assert canonical([node("Clip", ["x", "low", "high"])], {"low": np.float32(0), "high": largest}) == ["Relu"]
 
 
-@pytest.mark.parametrize("bounds", [["x", "a"], ["x", "", "a"], ["x", "a", "b"], ["x"]], ids=str)
+def test_a_clip_without_bounds_goes():
+    assert canonical([node("Abs", ["x"], ["a"]), node("Clip", ["a"])]) == ["Abs"]
+
+
+def test_a_clip_of_integers_stays():
+    nodes = [node("Cast", ["x"], ["i"], to=7), node("Clip", ["i", "low"])]
+    assert canonical(nodes, {"low": np.array(0)}) == ["Cast", "Clip"]
+
+
+@pytest.mark.parametrize("bounds", [["x", "a"], ["x", "", "a"], ["x", "a", "b"]], ids=str)
 def test_other_clips_stay(bounds):
     assert canonical([node("Clip", bounds)], {"a": np.float32(-1), "b": np.float32(2)}) == ["Clip"]
 
@@ -67,8 +76,38 @@ def test_another_factor_is_no_gelu(wrong):
     assert "Gelu" not in canonical([*gate, *OUTER["x(1+e)/2"]], constants)
 
 
+def test_the_inverse_of_x_is_no_gelu():
+    nodes = [node("Div", ["root", "x"], ["d"]), node("Erf", ["d"], ["e"]), node("Add", ["e", "one"], ["o"])]
+    constants = {"root": ROOT_2, "one": ONE, "half": HALF}
+    assert "Erf" in canonical([*nodes, *OUTER["x(1+e)/2"]], constants)
+
+
+def test_a_number_that_adds_axes_stays():
+    wide = np.full((1, 1, 1, 1, 1), 0.5, np.float32)
+    assert canonical([node("Pow", ["x", "c"])], {"c": 4 * wide}) == ["Pow"]
+    gate = [INNER["Mul"], node("Erf", ["d"], ["e"]), node("Add", ["e", "one"], ["o"])]
+    constants = {"inverse": 1 / ROOT_2, "one": ONE, "half": wide}
+    assert "Gelu" not in canonical([*gate, *OUTER["x(1+e)/2"]], constants)
+
+
 def test_division_becomes_a_product():
     assert canonical([node("Div", ["x", "c"])], {"c": weights(8, 1, 1) + 3}) == ["Mul"]
+
+
+STEPPED = {
+    "Floor": [node("Floor", ["d"])],
+    "Cast": [node("Cast", ["d"], to=7)],
+    "comparison": [node("Less", ["d", "c"])],
+    "moved and shifted": [node("Add", ["d", "c"], ["a"]), node("Flatten", ["a"], ["f"]), node("Ceil", ["f"])],
+}
+
+
+@pytest.mark.parametrize("behind", STEPPED)
+def test_division_before_a_step_stays(behind):
+    """49 / 49 is 1; 49 * (1 / 49) is not."""
+    nodes, number = [node("Div", ["x", "c"], ["d"]), *STEPPED[behind]], {"c": np.float32(49)}
+    assert canonical(nodes, number)[0] == "Div"
+    assert canonical(nodes, {"c": np.float32(-0.25)})[0] == "Mul"
 
 
 def test_division_by_zero_stays():

@@ -24,7 +24,7 @@ ENDS = {
 
 
 def fused(nodes, **changed):
-    constants = {name: np.float32(n) for name, n in {**NUMBERS, **changed}.items()}
+    constants = {name: np.asarray(n, np.float32) for name, n in {**NUMBERS, **changed}.items()}
     used = {name for n in nodes for name in n.input}
     model = graph({"x": (1, 6, 8)}, nodes, {k: v for k, v in constants.items() if k in used})
     return kept(model, fuse_tanh_gelu(model))
@@ -47,3 +47,7 @@ def test_a_tanh_that_others_read_is_left():
     nodes = [*POWER, *TANH[:-1], node("Add", ["one", "t"], ["g"]), *ENDS["half of x"]]
     after = fused([*nodes[:-1], node("Mul", ["h", "g"], ["z"]), node("Add", ["z", "t"])])
     assert "Tanh" in ops(after)
+
+
+def test_a_number_that_adds_axes_is_left():
+    assert "Tanh" in ops(fused([*POWER, *TANH, *ENDS["half at the end"]], half=np.full((1, 1, 1, 1), 0.5)))
