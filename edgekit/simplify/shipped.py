@@ -14,6 +14,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import optimizer, rewriter
 from onnxscript.rewriter.rules.common import (
+    _fuse_relus_clips,
+    _min_max_to_clip,
     _no_op,
     dropout_inference_rule,
     dropout_zero_rule,
@@ -21,7 +23,9 @@ from onnxscript.rewriter.rules.common import (
 )
 
 from edgekit.graph import edit, facts
+from edgekit.simplify.clamps import merge_clamps
 
+LEFT_OUT = frozenset({*_no_op.rules, *_fuse_relus_clips.rules, *_min_max_to_clip.rules})
 FOLDED_ELEMENTS = 1 << 20
 """Constants up to this size are folded: position tables and masks, not weights through a dequantization."""
 ROUNDS = 2
@@ -35,13 +39,13 @@ def fold(graph: ir.Model) -> ir.Model:
     # Its folder warns of every op that it leaves alone; what matters is said by later stages, by name.
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     common.InlinePass()(graph)
-    inexact = set(_no_op.rules)
-    rules = [rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule not in inexact]
+    rules = [rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule not in LEFT_OUT]
     fusions = rewriter.RewritePass([*rules, dropout_inference_rule, dropout_zero_rule])
     for _ in range(ROUNDS):
         optimizer.fold_constants(graph, onnx_shape_inference=True, input_size_limit=FOLDED_ELEMENTS)
         drop_neutral_operands(graph)
         fusions(graph)
+        merge_clamps(graph)
         common.RemoveUnusedNodesPass()(graph)
     _tidied(graph)
     return rewriter.rewrite(graph, pattern_rewrite_rules=fuse_hardswish_rules())
