@@ -27,12 +27,14 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """overlap: calibration samples dropped because they stand in the evaluation too; synthesized: nobody gave any to
-    calibrate on."""
+    """overlap: calibration samples dropped because they stand in the evaluation too; given, copies: samples that there
+    were to calibrate on, and how many of them are equal to others; synthesized: nobody gave any to calibrate on."""
 
     calibration: Samples | None
     evaluation: Samples | None
     overlap: int = 0
+    given: int = 0
+    copies: int = 0
     synthesized: bool = False
 
     @property
@@ -86,16 +88,23 @@ def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
     found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
     if not calibrate:
         return Data(calibration=found.get("calibration"), evaluation=found.get("evaluation", found.get("data")))
+    offered = found.get("calibration", found.get("data"))
     if "data" in found:
         parts = split(found["data"], wanted.calibration_count, wanted.seed)
         found = dict(zip(("calibration", "evaluation"), parts, strict=True)) | found
-    if "calibration" not in found:
+    if "calibration" not in found or offered is None:
         return Data(calibration=None, evaluation=found.get("evaluation"))
     calibration, overlap = found["calibration"], 0
     if "evaluation" in found:
         calibration, overlap = disjoint(calibration, found["evaluation"])
     calibration = choose(calibration, wanted.calibration_count, wanted.seed)
-    return Data(calibration=calibration, evaluation=found.get("evaluation"), overlap=overlap)
+    return Data(
+        calibration=calibration,
+        evaluation=found.get("evaluation"),
+        overlap=overlap,
+        given=len(offered),
+        copies=len(offered) - len(set(offered.ids)),
+    )
 
 
 def with_synthesized(data: Data, arrays: Arrays) -> Data:

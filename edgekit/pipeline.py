@@ -5,7 +5,7 @@ Values travel down this page and never back; what a stage needs of another it ge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -25,8 +25,12 @@ from edgekit.lower import Lowered, Wishes, lower
 from edgekit.outputs import FileKey, Outputs
 from edgekit.profile import Latency, measure
 from edgekit.progress import SILENT, Progress, Timed
+from edgekit.quantize import Quantized
 from edgekit.quantize import quantize as to_int8
+from edgekit.quantize.coverage import Coverage
 from edgekit.quantize.decompose import decompose_hard_swish
+from edgekit.quantize.doubts import Examination, examined
+from edgekit.quantize.norms import Norms, first_norm
 from edgekit.recipe import Recipe
 from edgekit.report import Report, compose, this_machine
 from edgekit.run.ahead import ahead
@@ -60,6 +64,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
         data = (data if data.calibration is not None else _synthesized(model, data, progress)).named(model.inputs)
         with _answering(model, data.evaluation) as answers:
             captured = _captured(model, progress)
+            norms = first_norm(captured.graph)
             with progress.step("simplifying"):
                 graph = checked(simplify(captured.graph))
                 steps = checked(unroll(graph))
@@ -73,15 +78,18 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                 recipe.quantize.keep_float,
                 progress,
                 io_int8=recipe.quantize.io == "int8",
+                norms=norms,
             )
             graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
             wishes = _wishes(recipe, device, data)
             with progress.step("lowering"):
                 lowered, refusals = _lowered(graphs, outputs, wishes)
             peers = _float_peers({"onnx": graph, "tflite": steps}, lowered, outputs, wishes)
+            coverage = Coverage(quantized.calibrated.calibration.inputs)
             with _running([*lowered, *peers], recipe) as runners:
+                files = runners[: len(lowered)]
                 verification = _verified(
-                    recipe, captured, quantized.base, answers, runners[: len(lowered)], data, progress
+                    recipe, captured, quantized.base, answers, files, data, progress, coverage.update
                 )
                 latencies = _measured(runners, data, progress)
             report = Report(
@@ -94,6 +102,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                     quantized.base,
                     calibrated=not data.synthesized,
                 ),
+                calibration=None if data.synthesized else _examined(quantized, norms, data, coverage),
                 verification=verification,
                 latencies=latencies,
                 stages_s=progress.seconds,
@@ -288,6 +297,7 @@ def _verified(
     runners: Sequence[Runner],
     data: Data,
     progress: Progress,
+    watch: Callable[[Arrays], None] | None = None,
 ) -> Verification | None:
     if data.evaluation is None or not runners:
         return None
@@ -298,7 +308,24 @@ def _verified(
         metric=recipe.verify.metric,
         graph=graph,
         layers=recipe.verify.layers,
+        watch=watch,
         progress=progress,
+    )
+
+
+def _examined(quantized: Quantized, norms: Norms, data: Data, coverage: Coverage) -> Examination:
+    """What speaks against the calibration samples."""
+    base = quantized.calibrated
+    return examined(
+        base.graph,
+        quantized.plan,
+        base.calibration,
+        norms,
+        data.for_calibration,
+        given=data.given,
+        copies=data.copies,
+        evaluation=data.evaluation,
+        coverage=coverage,
     )
 
 

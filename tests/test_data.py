@@ -48,3 +48,9 @@ def test_samples_that_are_missing() -> None:
 def test_takes_the_model_s_names() -> None:
     data = read_data(recipe(), Given(evaluation={"inputs": arrays(4)["inputs"]}), calibrate=True).named(["image"])
     assert data.for_evaluation.names == ("image",)
+
+
+def test_copies_are_counted_before_they_are_left_out() -> None:
+    x = arrays(12)["inputs"]
+    data = read_data(recipe(), Given(calibration={"inputs": np.repeat(x, 3, axis=0)}), calibrate=True)
+    assert (len(data.for_calibration), data.given, data.copies) == (12, 36, 24)

@@ -28,6 +28,7 @@ from edgekit.quantize.correct import correct_biases
 from edgekit.quantize.equalize import equalize
 from edgekit.quantize.inputs import even_inputs
 from edgekit.quantize.insert import insert
+from edgekit.quantize.norms import NO_NORMS, Norms
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.trial import Trials
 from edgekit.quantize.weights import Rule, weight_scales
@@ -60,13 +61,14 @@ class Base:
 class Quantized:
     """The quantized graph and how it came about.
 
-    base: the float graph that was quantized, equalized or as it came; methods: group -> the rule that gave its range;
-    error_before, error_after: relative squared output error on the held-out samples, with plain rounding and with what
-    was kept.
+    base: the float graph that was quantized, equalized or as it came; calibrated: before it was equalized; methods:
+    group -> the rule that gave its range; error_before, error_after: relative squared output error on the held-out
+    samples, with plain rounding and with what was kept.
     """
 
     graph: ir.Model
     base: ir.Model
+    calibrated: Base
     plan: Plan
     scales: Scales
     methods: Choice
@@ -87,19 +89,21 @@ def quantize(
     progress: Progress = SILENT,
     *,
     io_int8: bool = False,
+    norms: Norms = NO_NORMS,
 ) -> Quantized:
     """Quantize a simplified float graph on calibration samples, whose inputs are named as the graph's.
 
-    workers: who runs the model; the result does not depend on how many they are; io_int8: the files take integers.
+    workers: who runs the model; the result does not depend on how many they are; io_int8: the files take integers;
+    norms: values of the graph whose training statistics are known, to hold the samples' against.
 
     Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
     """
     plan = assign(graph, keep_float)
     held_out = _held_out_count(graph, plan, len(samples))
-    bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress))]
+    bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
     if not io_int8 and (even := even_inputs(graph, bases[0].calibration.peaks)) is not None:
         graph, plan = even, assign(even, keep_float)
-        bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress))]
+        bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
     if (even := equalize(graph, bases[0].calibration.peaks)) is not None:
         bases.append(Base(even, calibrate(even, plan, samples, held_out, workers, progress)))
     with Trials(graph, plan, bases[0].calibration.held_out, workers) as trials:
@@ -118,6 +122,7 @@ def quantize(
     return Quantized(
         graph=candidates[best],
         base=graph,
+        calibrated=bases[0],
         plan=plan,
         scales=scales,
         methods={group.name: choice.get(group.name, FIRST) for group in plan.groups if group.fixed is None},

@@ -23,8 +23,9 @@ from edgekit.progress import Advance, Progress
 from edgekit.quantize import observe
 from edgekit.quantize.assign import Plan
 from edgekit.quantize.correct import channel_axes
+from edgekit.quantize.norms import NO_NORMS, Norms, input_axes
 from edgekit.quantize.observe import Statistics
-from edgekit.run.observer import Observer, mean_of
+from edgekit.run.observer import InputSeen, Observer, mean_of
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 
@@ -37,45 +38,77 @@ ACTIVATION_BYTES = 256 * 2**20
 class Calibration:
     """fit: statistics without the held-out samples; all: with them.
 
-    means, peaks: value -> (C,) mean and largest magnitude per channel, for the inputs of linear ops.
+    means, peaks: value -> (C,) mean and largest magnitude per channel, for the inputs of linear ops and for `norms`;
+    squares: the same of the squares, for `norms`; inputs: what the float inputs were; extremes: value -> (N, 2) each
+    sample's smallest and largest, in an order of their own.
     """
 
     fit: Mapping[str, Statistics]
     all: Mapping[str, Statistics]
     means: Mapping[str, NDArray[np.float64]]
     peaks: Mapping[str, NDArray[np.float64]]
+    squares: Mapping[str, NDArray[np.float64]]
+    inputs: Mapping[str, InputSeen]
+    extremes: Mapping[str, NDArray[np.float32]]
     held_out: Sequence[Arrays]
 
 
 def calibrate(
-    graph: ir.Model, plan: Plan, samples: Samples, held_out: int, workers: Sequence[Worker], progress: Progress
+    graph: ir.Model,
+    plan: Plan,
+    samples: Samples,
+    held_out: int,
+    workers: Sequence[Worker],
+    progress: Progress,
+    norms: Norms = NO_NORMS,
 ) -> Calibration:
-    """Stream the samples through the graph; held_out of them are kept back from `fit`, the others are forgotten."""
+    """Stream the samples through the graph; held_out of them are kept back from `fit`, the others are forgotten.
+
+    norms: the values whose channels' squares are wanted too.
+    """
     apart = frozenset(sorted(samples.ids)[:held_out])
     fit: dict[str, Statistics] = {}
     everything: dict[str, Statistics] = {}
     means: dict[str, NDArray[np.float64]] = {}
     peaks: dict[str, NDArray[np.float64]] = {}
+    squares: dict[str, NDArray[np.float64]] = {}
+    inputs: dict[str, InputSeen] = {}
+    extremes: dict[str, list[NDArray[np.float32]]] = {}
     kept: dict[str, Arrays] = {}
-    passes = _passes(graph, plan)
+    watched = [name for name in norms if name in {value.name for node in graph.graph for value in node.outputs}]
+    all_axes = channel_axes(graph, plan) | dict.fromkeys(watched, 1)
+    passes = _passes(graph, plan, all_axes)
     with progress.step("calibrating", len(samples) * len(passes)) as advance:
         for values in passes:
-            axes = {name: axis for name, axis in channel_axes(graph, plan).items() if name in values}
+            axes = {name: axis for name, axis in all_axes.items() if name in values}
+            squared = [name for name in watched if name in values]
             model = observe.observable(graph, values)
             for worker in workers:
-                worker.become(Observer, model, values, axes, plan.counted_as, what="running the float model")
+                made = (model, values, axes, plan.counted_as, squared, input_axes(graph))
+                worker.become(Observer, *made, what="running the float model")
             kept = _stream(graph, workers, samples, apart, advance)
             fit = _added(fit, _merged(workers))
             workers[0].call("update", list(kept.values()))
             advance(len(kept))
             everything = _added(everything, _merged(workers))
-            means |= _means(workers)
+            means |= _means(workers, "channel_sums")
+            squares |= _means(workers, "channel_squares")
             peaks |= _peaks(workers)
+            inputs = _inputs(workers)
+            for name, found in _extremes(workers):
+                extremes.setdefault(name, []).append(found)
     observe.check_not_all_zero(graph, everything, len(samples))
     observe.check_finite(everything)
     ordered = [kept[name] for name in sorted(kept)]
     return Calibration(
-        fit=fit if len(samples) > len(kept) else everything, all=everything, means=means, peaks=peaks, held_out=ordered
+        fit=fit if len(samples) > len(kept) else everything,
+        all=everything,
+        means=means,
+        peaks=peaks,
+        squares=squares,
+        inputs=inputs,
+        extremes={name: _in_order(np.concatenate(found)) for name, found in extremes.items()},
+        held_out=ordered,
     )
 
 
@@ -123,10 +156,10 @@ def _stream(
     return kept
 
 
-def _passes(graph: ir.Model, plan: Plan) -> list[list[str]]:
+def _passes(graph: ir.Model, plan: Plan, channel_axes: Mapping[str, int]) -> list[list[str]]:
     """The values to observe, in as many forwards as their memory asks for."""
     observed = {name for group in plan.groups for name in group.observed}
-    observed |= {*channel_axes(graph, plan), *plan.counted_as}
+    observed |= {*channel_axes, *plan.counted_as}
     passes: list[list[str]] = [[]]
     used = 0
     for value in [*graph.graph.inputs, *(value for node in graph.graph for value in node.outputs)]:
@@ -152,14 +185,32 @@ def _merged(workers: Sequence[Worker]) -> dict[str, Statistics]:
     return {name: Statistics.merged([Statistics(*part[name]) for part in found]) for name in found[0]}
 
 
-def _means(workers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:
-    found = [observer.call("channel_sums") for observer in workers]
+def _means(workers: Sequence[Worker], method: str) -> dict[str, NDArray[np.float64]]:
+    found = [observer.call(method) for observer in workers]
     count = sum(samples for _, samples in found)
     totals: dict[str, NDArray[np.int64]] = {}
     for sums, _ in found:
         for name, total in sums.items():
             totals[name] = totals.get(name, 0) + total
     return {name: mean_of(total, count) for name, total in totals.items()}
+
+
+def _inputs(workers: Sequence[Worker]) -> dict[str, InputSeen]:
+    found: dict[str, InputSeen] = {}
+    for observer in workers:
+        for name, seen in observer.call("inputs").items():
+            found[name] = seen.with_(found.get(name))
+    return found
+
+
+def _extremes(workers: Sequence[Worker]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for observer in workers:
+        yield from observer.call("extremes").items()
+
+
+def _in_order(pairs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sorted: which worker saw a sample must not show."""
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _peaks(workers: Sequence[Worker]) -> dict[str, NDArray[np.float64]]:

@@ -74,6 +74,22 @@ def latency_doubts(latencies: Sequence[Latency]) -> str:
     return "; ".join(doubted)
 
 
+def calibration_doubts(report: Report) -> tuple[str, ...]:
+    """Why not to believe the scales: a sentence each, with the way out."""
+    if report.calibration is None:
+        return ()
+    return tuple(f"calibration: {doubt.why}: {doubt.fix}" for doubt in report.calibration.doubts)
+
+
+def scale_spread(report: Report) -> str:
+    """By how much the scales would move with other samples; empty where that is not known."""
+    spread = report.calibration.spread if report.calibration is not None else None
+    if spread is None:
+        return ""
+    typical, worst = units.percent(spread.median), units.percent(spread.worst)
+    return f"other samples would move a range by {typical}, at most by {worst} ({spread.tensor})"
+
+
 def _smaller(files: Sequence[FileFacts], quantized: Sequence[FileFacts]) -> str:
     floats = [file.size_bytes for file in files if file.precision == "float32"]
     if not floats:

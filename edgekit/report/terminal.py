@@ -18,7 +18,7 @@ from edgekit import units
 from edgekit.outputs import REPORT_NAME
 from edgekit.plain import plain
 from edgekit.report.facts import FileFacts, Report
-from edgekit.report.summary import headline, latency_doubts, warnings
+from edgekit.report.summary import calibration_doubts, headline, latency_doubts, scale_spread, warnings
 from edgekit.report.table import file_table, gap_in, score_table
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
@@ -118,6 +118,8 @@ def _findings(report: Report) -> Table:
         )
     if doubts := latency_doubts(report.latencies):
         grid.add_row(Text("doubt", "yellow"), Text(plain(doubts)))
+    for doubt in calibration_doubts(report):
+        grid.add_row(Text("doubt", "yellow"), Text(plain(doubt)))
     for warning in warnings(report):
         grid.add_row(Text("note", "yellow"), Text(plain(warning)))
     return grid
@@ -183,6 +185,8 @@ def _ranges_line(report: Report) -> str:
     said += [plain(repair) for repair in facts.repairs]
     if facts.kept_float:
         said.append(f"{units.plural(len(facts.kept_float), 'op')} kept float by choice")
+    if spread := scale_spread(report):
+        said.append(plain(spread))
     return "; ".join(said)
 
 

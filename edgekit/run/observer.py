@@ -9,7 +9,9 @@ It stands here and not in its stage because a worker that only runs and counts s
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -29,7 +31,9 @@ class Observer:
     """Runs a graph sample by sample and counts what its values are. Lives in a worker process.
 
     values: whose statistics are taken; channel_axes: value -> axis, for those whose channels are looked at one by one;
-    counted_as: value -> the one whose statistics it is added to, where that is another.
+    counted_as: value -> the one whose statistics it is added to, where that is another; norms: values whose channels'
+    squares are summed as well; input_axes: float input -> axis of its channels. Of each sample stay the extremes of
+    every value, 8 bytes.
     """
 
     def __init__(
@@ -38,17 +42,23 @@ class Observer:
         values: Sequence[str],
         channel_axes: Mapping[str, int],
         counted_as: Mapping[str, str] = MappingProxyType({}),
+        norms: Sequence[str] = (),
+        input_axes: Mapping[str, int | None] = MappingProxyType({}),
     ) -> None:
         self._session = ort.Session(model, threads=1)
         self._values = {name: counted_as.get(name, name) for name in values}
         self._channel_axes = dict(channel_axes)
         self._channel_sums: dict[str, Counts] = {}
+        self._channel_squares: dict[str, Counts] = {name: np.zeros((DIGITS, 1), np.int64) for name in norms}
         self._channel_peaks: dict[str, NDArray[np.float32]] = {}
+        self._input_axes = dict(input_axes)
+        self._inputs: dict[str, InputSeen] = {}
         self._samples = 0
         names = dict.fromkeys(self._values.values())
         self._counts: dict[str, Counts] = {name: np.zeros(BINS, np.int64) for name in names}
         self._low: dict[str, float] = dict.fromkeys(names, np.inf)
         self._high: dict[str, float] = dict.fromkeys(names, -np.inf)
+        self._extremes = {name: array("f") for name in names}
 
     def update(self, samples: Sequence[Arrays]) -> None:
         """samples: each one sample, every array (1, ...)."""
@@ -59,13 +69,17 @@ class Observer:
                 self._count(counted_as, known[name])
             for name, axis in self._channel_axes.items():
                 self._add_channels(name, known[name], axis)
+            for name, channels in self._input_axes.items():
+                self._inputs[name] = seen(sample[name], channels).with_(self._inputs.get(name))
             self._samples += 1
 
     def _count(self, name: str, x: NDArray[np.float32]) -> None:
         bits = np.ascontiguousarray(x, np.float32).reshape(-1).view(np.uint16)[1::2]  # little-endian: the upper halves
         self._counts[name] += np.bincount(bits, minlength=BINS)
-        self._low[name] = min(self._low[name], float(x.min()))
-        self._high[name] = max(self._high[name], float(x.max()))
+        low, high = float(x.min()), float(x.max())
+        self._low[name] = min(self._low[name], low)
+        self._high[name] = max(self._high[name], high)
+        self._extremes[name].extend((low, high))
 
     def _add_channels(self, name: str, x: NDArray[np.float32], axis: int) -> None:
         others = tuple(i for i in range(x.ndim) if i != axis)
@@ -73,10 +87,25 @@ class Observer:
         self._channel_peaks[name] = np.maximum(self._channel_peaks.get(name, peak), peak)
         mean = x.mean(axis=others, dtype=np.float64)
         self._channel_sums[name] = self._channel_sums.get(name, 0) + _digits(np.rint(mean / MEAN_UNIT))
+        if name in self._channel_squares:
+            square = np.square(x, dtype=np.float64).mean(axis=others)
+            self._channel_squares[name] = self._channel_squares[name] + _digits(np.rint(square / MEAN_UNIT))
 
     def channel_sums(self) -> tuple[dict[str, Counts], int]:
         """The sums of the samples' channel means, (DIGITS, C), for `mean_of`; and the number of samples."""
         return self._channel_sums, self._samples
+
+    def channel_squares(self) -> tuple[dict[str, Counts], int]:
+        """As `channel_sums`, of the squares."""
+        return self._channel_squares, self._samples
+
+    def extremes(self) -> dict[str, NDArray[np.float32]]:
+        """Value -> (observations, 2) the smallest and largest of each sample, in the order in which they came."""
+        return {name: np.frombuffer(found, np.float32).reshape(-1, 2) for name, found in self._extremes.items()}
+
+    def inputs(self) -> dict[str, InputSeen]:
+        """What the model's float inputs were."""
+        return self._inputs
 
     def channel_peaks(self) -> dict[str, NDArray[np.float32]]:
         """(C,) the largest magnitude of each channel."""
@@ -85,6 +114,30 @@ class Observer:
     def statistics(self) -> dict[str, tuple[float, float, Counts]]:
         """Value -> its exact extremes and its histogram, (65536,) int64."""
         return {name: (self._low[name], self._high[name], counts) for name, counts in self._counts.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class InputSeen:
+    """A float input over some samples. low, high: (C,) of each channel, of all where there is no channel axis;
+    whole: nothing but integers."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    whole: bool
+
+    def with_(self, other: InputSeen | None) -> InputSeen:
+        """Both together."""
+        if other is None:
+            return self
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return InputSeen(low, high, self.whole and other.whole)
+
+
+def seen(x: NDArray[np.float32], axis: int | None) -> InputSeen:
+    """axis: of x's channels, None where it has none."""
+    others = None if axis is None else tuple(i for i in range(x.ndim) if i != axis)
+    whole = bool(np.array_equal(x, np.rint(x)))
+    return InputSeen(np.atleast_1d(x.min(axis=others)), np.atleast_1d(x.max(axis=others)), whole)
 
 
 def mean_of(sums: Counts, samples: int) -> NDArray[np.float64]:

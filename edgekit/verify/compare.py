@@ -61,15 +61,18 @@ def ask_all(
     metric: metrics.Metric,
     pairs: Mapping[tuple[str, str], Mapping[str, float]],
     advance: Advance,
+    watch: Callable[[Arrays], None] | None = None,
 ) -> tuple[dict[str, Answers], dict[tuple[str, str], Likeness]]:
     """asks: by label, the reference first; pairs: labels of files to compare element by element, each with the scales
-    of the quantized outputs by name."""
+    of the quantized outputs by name; watch: is shown the inputs of every batch."""
     reference = next(iter(asks))
     tallies = {label: _Tally() for label in asks}
     likenesses = {pair: Likeness() for pair in pairs}
     low, high, done = np.inf, -np.inf, 0
     for batch, outputs in _answered(asks, samples):
         exact = outputs[reference]
+        if watch is not None:
+            watch(batch.inputs)
         for label, answer in outputs.items():
             _check(label, answer, exact, reference, done)
             tallies[label].values.append(metrics.per_sample(metric, answer, batch, exact))

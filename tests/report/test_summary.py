@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from edgekit.quantize.doubts import Doubt, Examination
+from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
 from tests.reports import REPORT, SLOW, VERIFICATION, file, latency
 
@@ -60,3 +63,19 @@ def test_what_must_not_be_missed() -> None:
 @pytest.mark.parametrize(("unit", "words"), [("share", "0.50 points"), ("dB", "0.01 dB"), ("", "0.005")])
 def test_a_drop_in_the_metrics_unit(unit: str, words: str) -> None:
     assert summary.drop_in_words(replace(VERIFICATION, unit=unit), 0.005) == words
+
+
+def test_a_calibration_is_doubted_in_words_with_the_way_out() -> None:
+    doubt = Doubt(kind="copies", about="photos", value=0.5, limit=0.1, why="5 of 10 are copies", fix="give others")
+    spread = Spread(median=0.03, worst=0.21, tensor="relu_1")
+    found = Examination(
+        given=10, copies=5, classes=None, inputs=(), fit=None, drowning=None, spread=spread, doubts=(doubt,)
+    )
+    report = replace(REPORT, calibration=found)
+    assert summary.calibration_doubts(report) == ("calibration: 5 of 10 are copies: give others",)
+    assert summary.scale_spread(report) == "other samples would move a range by 3.0 %, at most by 21.0 % (relu_1)"
+    assert (summary.calibration_doubts(REPORT), summary.scale_spread(REPORT)) == ((), "")
+    text = " ".join(str(report).split())
+    assert "doubt calibration: 5 of 10 are copies: give others" in text
+    assert "at most by 21.0 % (relu_1)" in text
+    assert json.loads(report.to_json())["calibration"]["doubts"][0]["value"] == 0.5

@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 
 from edgekit.quantize.observe import Statistics, bin_middles, observable
 from edgekit.run.observer import BINS, Observer, mean_of
-from tests.models import feeds, graph, node, weights
+from edgekit.run.observer import seen as input_seen
+from tests.models import feeds, graph, node, run, weights
 
 MODEL = graph(
     {"x": (1, 4, 5, 5)},
     [node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"])],
     {"w": weights(4, 4, 1, 1)},
 )
+MODEL_A = graph({"x": (1, 4, 5, 5)}, [node("Conv", ["x", "w"], ["a"])], {"w": weights(4, 4, 1, 1)}, ("a",))
 ROWS = [feeds(MODEL, 1, seed) for seed in range(12)]
 VALUES, AXES = ("x", "a", "y"), {"x": 1, "a": 1}
 GRAPH = observable(MODEL, VALUES)
@@ -92,3 +94,23 @@ def test_points_are_ascending_and_within_the_extremes():
 @pytest.mark.parametrize("name", ["x", "y"])
 def test_inputs_and_outputs_are_observed_too(name):
     assert seen(ROWS[:1]).statistics()[name][2].sum() == 100
+
+
+def test_squares_extremes_and_inputs() -> None:
+    observer = Observer(GRAPH, VALUES, AXES, norms=("a",), input_axes={"x": 1})
+    observer.update(ROWS)
+    x = np.concatenate([row["x"] for row in ROWS])
+    a = np.concatenate([np.asarray(run(MODEL_A, row)["a"]) for row in ROWS])
+    squares, count = observer.channel_squares()
+    np.testing.assert_allclose(mean_of(squares["a"], count), np.square(a).mean(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_array_equal(observer.extremes()["x"], [(one.min(), one.max()) for one in x])
+    found = observer.inputs()["x"]
+    np.testing.assert_array_equal(found.low, x.min(axis=(0, 2, 3)))
+    np.testing.assert_array_equal(found.high, x.max(axis=(0, 2, 3)))
+    assert not found.whole
+
+
+def test_an_input_without_channels() -> None:
+    found = input_seen(np.array([[1.0, -2.0]], np.float32), None).with_(None)
+    assert (found.low.tolist(), found.high.tolist(), found.whole) == ([-2.0], [1.0], True)
+    assert not input_seen(np.array([[0.5]], np.float32), None).with_(found).whole
