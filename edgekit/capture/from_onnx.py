@@ -17,6 +17,7 @@ from edgekit.capture.captured import BATCH, OPSET, not_finite
 from edgekit.capture.noise import noise
 from edgekit.capture.quiet import quiet
 from edgekit.errors import EdgekitError
+from edgekit.graph.pools import settle_pools
 
 OLDEST_OPSET = 7  # from here on onnxscript converts, and before it the ONNX project's own converter
 FIRST_SCAN = 9  # of the Scan that is still in use
@@ -42,7 +43,7 @@ def from_onnx(
     _check_weights(path, graph)
     notes = [f"converted from opset {opset} to {OPSET}"] if opset < QUIET_OPSET else []
     notes += _fix_sizes(path, graph, inputs, signature)
-    return _inferred(path, graph), tuple(notes)
+    return _inferred(path, settle_pools(graph)), tuple(notes)
 
 
 def _check_ops(path: Path, proto: onnx.ModelProto) -> None:

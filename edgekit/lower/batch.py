@@ -6,11 +6,12 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from edgekit.errors import EdgekitError
+from edgekit.graph.pools import settle_pools
 
 
 def at_batch(graph: ir.Model, batch: int) -> ir.Model:
     """The same graph with `batch` samples per run. Raises EK505 where the model fixes its batch."""
-    fixed = graph.clone()
+    fixed = settle_pools(graph).clone()
     for value in fixed.graph.inputs:
         first, *rest = list(value.shape or ()) or [1]
         if isinstance(first, int):

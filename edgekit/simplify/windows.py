@@ -12,13 +12,14 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from edgekit.graph import facts
+from edgekit.graph.pools import settle_pools
 
 WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
 
 
 def explicit_pads(graph: ir.Model) -> ir.Model:
     """No auto_pad and no output_shape, where the sizes are known."""
-    graph = graph.clone()
+    graph = settle_pools(graph).clone()
     for node in graph.graph:
         if node.op_type not in WINDOWED:
             continue

@@ -68,6 +68,18 @@ def shape_of(value: ir.Value) -> list[object]:
     return [d if isinstance(d, int) else str(d) for d in value.shape]
 
 
+def test_a_pool_of_which_the_file_says_what_runtimes_give_and_onnx_does_not(tmp_path: Path) -> None:
+    """nn.MaxPool2d(2, 2, padding=1, ceil_mode=True): no window starts in the padding at the end."""
+    pool = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], pads=[1] * 4, ceil_mode=1)
+    values = {"x": [1, 3, 9, 9], "y": [1, 3, 5, 5]}
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items())
+    model = helper.make_model(
+        helper.make_graph([pool], "net", [given], [made]), opset_imports=[helper.make_opsetid("", 20)]
+    )
+    graph = take(saved(model, tmp_path)).graph
+    assert shape_of(graph.graph.outputs[0]) == [1, 3, 5, 5]
+
+
 def test_open_sizes_are_fixed_and_the_batch_named(tmp_path: Path) -> None:
     file = saved(conv_model(), tmp_path)
     captured = take(file, signature={"inputs": ((3, 8, 10), "uint8")})

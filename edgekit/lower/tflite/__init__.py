@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgekit.artifact import TensorSpec
+from edgekit.graph.pools import settle_pools
 from edgekit.lower.tflite import (
     activation,
     comparison,
@@ -57,7 +58,7 @@ class TFLiteFile:
 def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[str, str]) -> TFLiteFile:
     """graph: float, or QDQ; nhwc: take and give rank-4 tensors channels last; io_int8: integers where quantized."""
     _check_known(graph, qdq.FOLDED)
-    graph = qdq.with_batch_one(graph)
+    graph = qdq.with_batch_one(settle_pools(graph))
     _check_known(graph)
     _check_sizes(graph)
     program = obey(spread.spread(read(graph, io_int8=io_int8)))
