@@ -20,6 +20,7 @@ from onnxscript.rewriter.rules.common import (
     dropout_inference_rule,
     dropout_zero_rule,
     fuse_hardswish_rules,
+    no_op_static_scatter_nd_rule,
 )
 
 from edgekit.graph import edit, facts
@@ -39,7 +40,8 @@ def fold(graph: ir.Model) -> ir.Model:
     # Its folder warns of every op that it leaves alone; what matters is said by later stages, by name.
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     common.InlinePass()(graph)
-    rules = [rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule not in LEFT_OUT]
+    blind = _blind_to_reductions(graph)
+    rules = [rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule not in LEFT_OUT and rule not in blind]
     fusions = rewriter.RewritePass([*rules, dropout_inference_rule, dropout_zero_rule])
     for _ in range(ROUNDS):
         optimizer.fold_constants(graph, onnx_shape_inference=True, input_size_limit=FOLDED_ELEMENTS)
@@ -49,6 +51,13 @@ def fold(graph: ir.Model) -> ir.Model:
         common.RemoveUnusedNodesPass()(graph)
     _tidied(graph)
     return rewriter.rewrite(graph, pattern_rewrite_rules=fuse_hardswish_rules())
+
+
+def _blind_to_reductions(graph: ir.Model) -> list[rewriter.RewriteRule]:
+    """Its ScatterND over all rows = updates does not look whether they are added to what is there."""
+    scattered = [node for node in graph.graph.all_nodes() if node.op_type == "ScatterND"]
+    reducing = any(facts.attribute(node, "reduction", "none") != "none" for node in scattered)
+    return [no_op_static_scatter_nd_rule] if reducing else []
 
 
 def _tidied(graph: ir.Model) -> None:

@@ -1,6 +1,7 @@
 import logging
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgekit.simplify.shipped import fold
@@ -51,3 +52,12 @@ def test_zeros_that_widen_stay():
 def test_the_folder_does_not_chatter():
     fold(graph(PLANE, [node("Relu", ["x"])]))
     assert logging.getLogger("onnxscript").level == logging.ERROR
+
+
+@pytest.mark.parametrize(("reduction", "left"), [("none", ["Relu"]), ("add", ["ScatterND"]), ("max", ["ScatterND"])])
+def test_updates_of_all_rows(reduction, left):
+    nodes = [node("Relu", ["u"], ["r"]), node("ScatterND", ["x", "i", "r"], reduction=reduction)]
+    model = graph({"x": (1, 4, 3), "u": (1, 4, 3)}, nodes, {"i": np.array([[0]])})
+    for value in model.graph.inputs:
+        value.shape = ir.Shape([1, 4, 3])
+    assert ops(kept(model, fold(model), batch=1))[-1:] == left
