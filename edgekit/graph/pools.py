@@ -10,10 +10,10 @@ Along such an axis the pool does what it does without ceil_mode, and then all ag
 from __future__ import annotations
 
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
 from edgekit.errors import EdgekitError
 from edgekit.graph import edit, facts, source
+from edgekit.graph.shapes import infer_again, infer_behind
 
 POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 PER_AXIS = {"kernel_shape": 1, "strides": 1, "dilations": 1}  # and what leaves an axis as it is
@@ -25,7 +25,7 @@ def settle_pools(graph: ir.Model) -> ir.Model:
         return graph
     graph = graph.clone()
     if any(_sizes(node) is None for node in graph.graph if _rounds_up(node)):
-        _infer(graph)
+        infer_again(graph)
     for node in list(graph.graph):
         if _rounds_up(node) and (sizes := _sizes(node)) is not None:
             _settle(graph, node, sizes)
@@ -47,8 +47,7 @@ def _settle(graph: ir.Model, node: ir.Node, sizes: list[int]) -> None:
         node = first
     else:
         del node.attributes["ceil_mode"]
-    _forget_shapes(node)
-    _infer(graph)
+    infer_behind(graph, node)
 
 
 def _rounds_up(node: ir.Node) -> bool:
@@ -90,23 +89,6 @@ def _along(node: ir.Node, axes: list[bool], *, ceil: int) -> ir.Node:
         attributes["pads"] = ir.AttrInt64s("pads", pads)
     attributes["ceil_mode"] = ir.AttrInt64("ceil_mode", ceil)
     return edit.new_node(node, node.op_type, [node.inputs[0]], attributes)
-
-
-def _forget_shapes(node: ir.Node) -> None:
-    """Of all that is computed from this node."""
-    ahead = [node]
-    seen = {node}
-    while ahead:
-        for value in ahead.pop().outputs:
-            value.shape = None
-            readers = [use.node for use in value.uses() if use.node not in seen]
-            seen.update(readers)
-            ahead += readers
-
-
-def _infer(graph: ir.Model) -> None:
-    """In place, and lenient: the pools that come later are still to be settled."""
-    ShapeInferencePass(strict_mode=False)(graph)
 
 
 def _no_indices(node: ir.Node) -> EdgekitError:

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from edgekit.graph import facts
 from edgekit.graph.pools import settle_pools
+from edgekit.graph.shapes import infer_behind
 
 WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
 
@@ -28,6 +29,8 @@ def explicit_pads(graph: ir.Model) -> ir.Model:
             _set_pads(node, [0] * 2 * len(_kernel(node)))
         elif mode != "NOTSET" or "output_shape" in node.attributes:
             _pad_to_size(node, mode)
+            if any(facts.attribute(node, "output_padding", ())):  # which ONNX adds to a SAME size, and runtimes do not
+                infer_behind(graph, node)
     return graph
 
 

@@ -1,6 +1,8 @@
+import onnx_ir as ir
 import pytest
 
 from edgekit.graph import facts
+from edgekit.simplify import simplify
 from edgekit.simplify.windows import explicit_pads
 from tests.models import graph, node, weights
 from tests.simplify.keeps import kept
@@ -52,3 +54,15 @@ def test_transposed_convolution_to_a_size(size):
 
 def test_explicit_pads_stay():
     assert explicit("Conv", {"w": weights(6, 4, 3, 3)}, pads=[1, 0, 0, 1]) == (1, 0, 0, 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("batch", [None, 1])
+def test_transposed_convolution_with_output_padding(mode, batch):
+    """Runtimes take it as part of the size that SAME asks for, ONNX's shape inference adds it."""
+    nodes = [node("ConvTranspose", ["x", "w"], ["c"], auto_pad=mode, strides=[2, 2], output_padding=[1, 1])]
+    model = graph(PLANE, [*nodes, node("Relu", ["c"])], {"w": weights(4, 6, 2, 3)})
+    if batch is not None:
+        model.graph.inputs[0].shape = ir.Shape([batch, *PLANE["x"][1:]])
+    after = kept(model, simplify(model), batch=batch or 2)
+    assert facts.shape(after.graph.outputs[0])[2:] == ((19, 18) if mode == "VALID" else (18, 16))
