@@ -60,6 +60,9 @@ def modulo(draft: Draft, node: Node) -> None:
     if not node.attributes.get("fmod", 0):
         term(draft, "FLOOR_MOD", a, b, into=result)
         return
+    if a.dtype.kind == "u":
+        term(draft, "FLOOR_MOD", a, b, into=result)
+        return
     rest = term(draft, "FLOOR_MOD", magnitude(draft, a), magnitude(draft, b))
     term(draft, "MUL", rest, sign_of(draft, a), into=result)
 
@@ -67,6 +70,8 @@ def modulo(draft: Draft, node: Node) -> None:
 def magnitude(draft: Draft, x: Tensor, into: Tensor | None = None) -> Tensor:
     if x.dtype.kind == "f" or x.qparams is not None:
         return term(draft, "ABS", x, into=into)
+    if x.dtype.kind == "u":
+        return x if into is None else draft.reshape(x, into.shape, into)
     return term(draft, "MAXIMUM", x, term(draft, "NEG", x), into=into)
 
 
@@ -74,7 +79,8 @@ def sign_of(draft: Draft, x: Tensor, into: Tensor | None = None) -> Tensor:
     """-1, 0 or 1; of integers by clipping, which every integer type has."""
     if x.dtype.kind == "f":
         return term(draft, "SIGN", x, into=into)
-    return term(draft, "MINIMUM", term(draft, "MAXIMUM", x, -1), 1, into=into)
+    raised = x if x.dtype.kind == "u" else term(draft, "MAXIMUM", x, -1)
+    return term(draft, "MINIMUM", raised, 1, into=into)
 
 
 def extremes(draft: Draft, node: Node) -> None:

@@ -111,17 +111,25 @@ def running_sum(draft: Draft, node: Node) -> None:
 
 
 def top_k(draft: Draft, node: Node) -> None:
-    """The layout put the axis last. The smallest are the largest of the negated."""
+    """The layout put the axis last. The smallest are the largest of the reversed."""
     if node.constant(1) is None:
         raise refuse.computed(node, "k")
     x = draft.input(node, 0)
     values, places = (draft.output(value) for value in node.outputs)
     smallest = not node.attributes.get("largest", 1)
-    source = term(draft, "NEG", x) if smallest else x
-    found = draft.temporary(values, "negated", dtype=source.dtype) if smallest else values
+    source = _reversed(draft, x) if smallest else x
+    found = draft.temporary(values, "reversed", dtype=source.dtype) if smallest else values
     indices = draft.temporary(places, "int32", dtype=np.dtype(np.int32))
     count = draft.numbers(values.shape[-1], "k")
     draft.emit("TOPK_V2", (source, count), (found, indices), schema.TopKV2OptionsT())
     cast(draft, indices, places.dtype, places)
     if smallest:
-        term(draft, "NEG", found, into=values)
+        _reversed(draft, found, values)
+
+
+def _reversed(draft: Draft, x: Tensor, into: Tensor | None = None) -> Tensor:
+    """The same numbers in the opposite order; integers so that the smallest, whose negative is none, has a place."""
+    if x.dtype.kind == "f":
+        return term(draft, "NEG", x, into=into)
+    first = draft.constant(np.asarray(-1 if x.dtype.kind == "i" else np.iinfo(x.dtype).max, x.dtype), "first")
+    return term(draft, "SUB", first, x, into=into)

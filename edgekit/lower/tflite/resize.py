@@ -21,13 +21,14 @@ from edgekit.lower.tflite.images import as_image, result_image, store_image
 from edgekit.lower.tflite.ops import Array, Node, Tensor
 
 RULES = ((False, True), (True, False), (False, False))  # (align_corners, half_pixel_centers)
+BY_LENGTH = frozenset({"align_corners", "tf_crop_and_resize"})  # from the first pixel to the last
 TOLERANCE = 1e-4  # pixels; both sides compute coordinates in float32
 
 
 def resize(draft: Draft, node: Node) -> None:
     mode, axes = node.attributes.get("mode", "nearest"), _axes(node)
-    if node.attributes.get("coordinate_transformation_mode") == "align_corners" and any(map(_is_fractional, axes)):
-        why = "its scales give a fraction of a pixel, of which ONNX Runtime keeps the corners aligned and ONNX does not"
+    if node.attributes.get("coordinate_transformation_mode") in BY_LENGTH and any(map(_is_fractional, axes)):
+        why = "its scales give a fraction of a pixel, which ONNX Runtime leaves out of the length and ONNX does not"
         raise refuse.no_form(node, why, "give the result's sizes instead of scales")
     if not axes:
         draft.alias(node.output, draft.take(node.input(0), draft.layout.stored[node.output]))

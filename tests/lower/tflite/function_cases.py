@@ -16,7 +16,7 @@ Rows = Iterator[tuple[str, Graph]]
 
 
 def cases() -> Rows:
-    for family in (curves, inverses, integers, comparisons, choices, chains_of_operands, norms, clips, deep):
+    for family in (curves, inverses, integers, unsigned, comparisons, choices, chains_of_operands, norms, clips, deep):
         yield from family()
 
 
@@ -102,6 +102,36 @@ def integers() -> Rows:
     nodes = [node("Cast", ["z"], ["i"], to=TensorProto.INT32), node("Div", ["i", "three"], ["j"]),
              node("Cast", ["j"], to=TensorProto.FLOAT)]  # fmt: skip
     yield "div-integers", Graph({"z": (1, 12)}, nodes, {"three": np.asarray(3, np.int32)}, int64_inputs={"z": 16})
+
+
+def unsigned() -> Rows:
+    """Integers -> unsigned ones, some above the largest signed one -> op -> integers."""
+    for kind in (TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32):
+        name = TensorProto.DataType.Name(kind).lower()
+        for op, attributes in (("Abs", {}), ("Sign", {}), ("Mod", {"fmod": 1})):
+            steps = [
+                node("Cast", ["z"], ["u"], to=kind),
+                node(op, ["u", "seven"] if op == "Mod" else ["u"], ["v"], **attributes),
+                node("Cast", ["v"], to=TensorProto.INT64),
+            ]
+            constants = {"seven": np.asarray(7, name)} if op == "Mod" else {}
+            bound = min(np.iinfo(name).max, 2**33) + 1
+            yield f"{name}-{op.lower()}", Graph({"z": (1, 40)}, steps, constants, int64_inputs={"z": bound})
+    nodes = [
+        node("Cast", ["z"], ["u"], to=TensorProto.UINT8),
+        node("TopK", ["u", "k"], ["v", "i"], largest=0),
+        node("Cast", ["v"], to=TensorProto.INT64),
+    ]
+    yield "uint8-topk", Graph({"z": (1, 40)}, nodes, {"k": np.asarray([9])}, ("y", "i"), {"z": 256})
+    for name, kind in (("int32", TensorProto.INT32), ("int64", TensorProto.INT64)):
+        least = np.iinfo(name).min
+        nodes = [
+            node("Cast", ["z"], ["s"], to=kind),
+            node("Mul", ["s", "half"], ["w"]),  # of odd numbers the smallest there is
+            node("TopK", ["w", "k"], ["y", "i"], largest=0),
+        ]
+        constants = {"half": np.asarray(least, name), "k": np.asarray([9])}
+        yield f"{name}-topk", Graph({"z": (1, 40)}, nodes, constants, ("y", "i"), {"z": 256})
 
 
 def comparisons() -> Rows:
