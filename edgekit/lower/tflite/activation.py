@@ -108,8 +108,9 @@ def clip(draft: Draft, node: Node) -> None:
         _clip_between(draft, node, x, result)
         return
     low, high = (0.0, np.inf) if node.op == "Relu" else (_bound(node, 1, -np.inf), _bound(node, 2, np.inf))
-    if x.qparams is not None:  # what the integers' own range already cuts off needs no op
-        bottom, top = x.qparams.real_range
+    if x.dtype.kind in "iu":  # what the integers' own range already cuts off needs no op
+        limits = np.iinfo(x.dtype)
+        bottom, top = (limits.min, limits.max) if x.qparams is None else x.qparams.real_range
         low, high = -np.inf if low <= bottom else low, np.inf if high >= top else high
     if (low, high) == (-np.inf, np.inf):
         draft.alias(node.output, x)
@@ -196,4 +197,4 @@ def scalar(draft: Draft, number: float, qparams: QParams | None) -> Tensor:
 
 def _bound(node: Node, index: int, missing: float) -> float:
     given = node.constant(index)
-    return missing if given is None else float(given.reshape(()))
+    return missing if given is None else given.reshape(()).item()  # of integers all digits

@@ -94,7 +94,8 @@ def _pads(node: Node) -> list[tuple[int, int]]:
     """Low and high amount per axis of the model."""
     rank = node.input(0).rank
     amounts, axes = node.constant(1), node.constant(3)
-    assert amounts is not None
+    if amounts is None or (axes is None and node.optional(3) is not None):
+        raise refuse.computed(node, "pads or axes")
     chosen = range(rank) if axes is None else [int(a) % rank for a in axes]
     pads = [(0, 0)] * rank
     for index, axis in enumerate(chosen):
@@ -107,10 +108,12 @@ def _filler(node: Node, x: Tensor) -> float | None:
     value = node.optional(2)
     if value is None:
         return None
+    if value.data is None:
+        raise refuse.computed(node, "value")
     real = value.real
     if value.qparams is not None:
         real = affine.dequantize(real, value.qparams)
-    number = float(real.reshape(()))
+    number: float = real.reshape(()).item()  # of integers all digits
     if number == 0:
         return None
     return number if x.qparams is None else float(affine.quantize(np.asarray(number, np.float32), x.qparams))
@@ -150,7 +153,9 @@ def _thins_image(stored: Sequence[slice], x: Tensor) -> bool:
 def _ranges(node: Node) -> list[slice]:
     """Per axis of the model, what is kept; start and stop within the axis."""
     shape = node.input(0).shape
-    starts, ends, axes, steps = (node.constant(index) for index in (1, 2, 3, 4))
+    starts, ends, axes, steps = given = [node.constant(index) for index in (1, 2, 3, 4)]
+    if any(array is None and node.optional(index) is not None for index, array in enumerate(given, 1)):
+        raise refuse.computed(node, "starts, ends, axes or steps")
     assert starts is not None and ends is not None
     ranges = [slice(0, size, 1) for size in shape]
     chosen = range(starts.size) if axes is None else [int(a) % len(shape) for a in axes]
@@ -196,7 +201,8 @@ def filled(draft: Draft, node: Node) -> None:
 
 def tile(draft: Draft, node: Node) -> None:
     repeats, order = node.constant(1), draft.order(node)
-    assert repeats is not None, "the shape of the result is known, so the repeats are"
+    if repeats is None:
+        raise refuse.computed(node, "repeats")
     times = draft.numbers([int(repeats[axis]) for axis in order], "repeats")
     draft.emit("TILE", (draft.input(node, 0), times), draft.output(node.output), schema.TileOptionsT())
 

@@ -16,7 +16,19 @@ Rows = Iterator[tuple[str, Graph]]
 
 
 def cases() -> Rows:
-    for family in (curves, inverses, integers, unsigned, comparisons, choices, chains_of_operands, norms, clips, deep):
+    for family in (
+        curves,
+        inverses,
+        integers,
+        unsigned,
+        large,
+        comparisons,
+        choices,
+        chains_of_operands,
+        norms,
+        clips,
+        deep,
+    ):
         yield from family()
 
 
@@ -132,6 +144,17 @@ def unsigned() -> Rows:
         ]
         constants = {"half": np.asarray(least, name), "k": np.asarray([9])}
         yield f"{name}-topk", Graph({"z": (1, 40)}, nodes, constants, ("y", "i"), {"z": 256})
+
+
+def large() -> Rows:
+    """Integers of which float has not all digits."""
+    least, most = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    for low, high in ((0, most), (least, 3), (2**53 + 1, 2**53 + 5), (least, most)):
+        nodes = [node("Add", ["z", "base"], ["w"]), node("Clip", ["w", "low", "high"])]
+        constants = {"base": np.asarray(2**53 if low > 3 else 0), "low": np.asarray(low), "high": np.asarray(high)}
+        yield f"clip-{low}-{high}", Graph({"z": (1, 40)}, nodes, constants, int64_inputs={"z": 9})
+    constants = {"amounts": np.asarray([0, 1, 0, 1]), "value": np.asarray(2**60 + 1)}
+    yield "pad-large", Graph({"z": (1, 5)}, [node("Pad", ["z", *constants])], constants, int64_inputs={"z": 9})
 
 
 def comparisons() -> Rows:

@@ -14,6 +14,7 @@ from tests.lower.tflite.graphs import Graph, as_ir, node
 
 CUBE = (1, 2, 5, 5, 5)
 WIDE = {"w": weights(4, 6, 3, 3)}
+REGION = {"roi": np.asarray([0, 0, 0, 0, 1, 1, 0.8, 0.8], "f4"), "scales": np.asarray([1, 1, 0.7, 0.7], "f4")}
 DECONVOLUTION = {"w": weights(6, 4, 3, 3)}
 CHANNELS = {name: weights(6, 1)[:, 0] for name in "sbm"}
 
@@ -70,6 +71,22 @@ REFUSED = {
         ),
         "a fraction of a pixel",
     ),
+    "a region on fractions of a pixel": (
+        Graph(
+            {"x": IMAGE},
+            [node("Resize", ["x", *REGION], mode="linear", coordinate_transformation_mode="tf_crop_and_resize")],
+            REGION,
+        ),
+        "a fraction of a pixel",
+    ),
+    "a computed number to pad with": (
+        Graph(
+            {"x": IMAGE, "z": (1, 3)},
+            [node("ReduceMax", ["z"], ["v"], keepdims=0), node("Pad", ["x", "p", "v"])],
+            {"p": np.asarray([0, 0, 1, 0] * 2)},
+        ),
+        "its value would be computed",
+    ),
     "batch statistics": (
         Graph(
             {"x": IMAGE, "v": (1, 6)},
@@ -92,6 +109,28 @@ def test_refusal(name: str) -> None:
     assert caught.value.code == "EK501"
     assert why in caught.value.why
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "what"),
+    [("Slice", (1, 2, 9, 8), "starts, ends"), ("Pad", (1, 8, 9, 8), "pads"), ("Tile", (1, 12, 9, 8), "repeats")],
+)
+def test_settings_that_are_computed_though_the_result_is_known(op: str, shape: tuple[int, ...], what: str) -> None:
+    """An exporter may declare what it knows of the result and compute it all the same."""
+    settings = {"Slice": ["z", "ends"], "Pad": ["p"], "Tile": ["z"]}[op]
+    nodes = [node("Concat", ["z", "z"], ["p"], axis=0)] if op == "Pad" else []
+    case = Graph(
+        {"x": IMAGE, "z": (4,)}, [*nodes, node(op, ["x", *settings])], {"ends": np.asarray(IMAGE)}, (), {"z": 4}
+    )
+    model = as_ir(case.model())
+    model.graph.inputs[0].shape, model.graph.inputs[1].shape = ir.Shape(IMAGE), ir.Shape([4])
+    for step in model.graph:
+        step.outputs[0].shape = ir.Shape([8] if step.op_type == "Concat" else shape)
+    model.graph.outputs.append(model.graph[-1].outputs[0])
+    with pytest.raises(EdgekitError, match="cannot lower") as refused:
+        to_tflite(model, nhwc=False, io_int8=False, metadata={})
+    assert refused.value.code == "EK501"
+    assert what in refused.value.why
 
 
 def test_refusal_names_node_and_line() -> None:
