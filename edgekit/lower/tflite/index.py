@@ -71,7 +71,7 @@ def gather_nd(draft: Draft, node: Node) -> None:
     indices = draft.input(node, 1)
     depth = shared + indices.shape[-1]
     batch = np.arange(math.prod(data.shape[:shared])) * math.prod(data.shape[shared:depth])
-    start = batch.reshape(*data.shape[:shared], *[1] * (len(indices.shape) - 1 - shared))
+    start = batch.reshape((*data.shape[:shared], *[1] * (len(indices.shape) - 1 - shared)))
     rows = _tuple_rows(draft, indices, data.shape[shared:depth], start)
     pick_rows(draft, data, rows, math.prod(data.shape[depth:]), result)
 
@@ -122,7 +122,7 @@ def _exchange(draft: Draft, data: Tensor, updates: Tensor, rows: Array, width: i
     count = math.prod(data.shape) // width
     sources = np.arange(count)
     sources[rows.reshape(-1)] = count + np.arange(rows.size)
-    lines = [draft.reshape(part, (math.prod(part.shape) // width, width)) for part in (data, updates) if part.shape]
+    lines = [draft.reshape(part, (math.prod(part.shape) // width, width)) for part in (data, updates)]
     both = draft.temporary(result, "both", (count + rows.size, width))
     draft.emit("CONCATENATION", lines, both, schema.ConcatenationOptionsT(axis=0))
     pick_rows(draft, both, draft.constant(sources.astype(np.int32), "sources"), width, result)

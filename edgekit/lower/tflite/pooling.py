@@ -17,6 +17,7 @@ from edgekit.lower.tflite.draft import Draft
 from edgekit.lower.tflite.images import as_image, pad, padded, result_image, store_image
 from edgekit.lower.tflite.kernels import bias_type
 from edgekit.lower.tflite.ops import Array, Node, Tensor
+from edgekit.lower.tflite.terms import reduced
 from edgekit.lower.tflite.windows import Window
 
 
@@ -54,6 +55,10 @@ def average_pool(draft: Draft, node: Node) -> None:
 
 
 def global_max_pool(draft: Draft, node: Node) -> None:
+    if len(draft.input(node, 0).shape) > 4:
+        x, result = draft.input(node, 0), draft.output(node.output)
+        reduced(draft, "REDUCE_MAX", x, range(1, len(x.shape) - 1), into=result)
+        return
     x, result = as_image(draft, draft.input(node, 0)), result_image(draft, node)
     draft.emit("MAX_POOL_2D", (x,), result, _options(_whole(x)))
     store_image(draft, node, result)

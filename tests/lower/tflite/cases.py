@@ -214,6 +214,7 @@ def pools() -> Rows:
         yield f"{op.lower()}-whole", one(op, IMAGE, kernel_shape=[9, 8])
         yield f"global{op.lower()}", one(f"Global{op}", IMAGE)
         yield f"global{op.lower()}-1d", one(f"Global{op}", SIGNAL)
+        yield f"global{op.lower()}-3d", one(f"Global{op}", (1, 6, 3, 4, 5))
     relu = [node("Relu", ["x"], ["r"]), node("MaxPool", ["r"], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)]
     yield "maxpool-after-relu", Graph({"x": IMAGE}, relu)
 

@@ -67,6 +67,7 @@ def gathers() -> Rows:
     )
     yield "gathernd", one("GatherND", ROWS, np.asarray([[0, 1], [0, -1]]))
     yield "gathernd-elements", one("GatherND", ROWS, np.asarray([[[0, 1, 3]], [[0, -1, 2]]]))
+    yield "gathernd-row", one("GatherND", ROWS, np.asarray([0, -2]))
     yield "gathernd-batch", one("GatherND", ROWS, np.asarray([[[1], [-2]]]), batch_dims=1)
     nodes = [node("GatherND", ["x", "z"], batch_dims=1)]
     yield "gathernd-computed", Graph({"x": ROWS, "z": (1, 3, 2)}, nodes, int64_inputs={"z": 5})
@@ -77,6 +78,10 @@ def scatters() -> Rows:
     indices = np.random.default_rng(5).permutation(5)[:2].reshape(1, 2, 1).repeat(12, 2)
     yield "scatterelements", one("ScatterElements", ROWS, indices, updates, axis=1)
     yield "scatternd", one("ScatterND", ROWS, np.asarray([[0, 1], [0, -1]]), updates[0])
+    yield "scatternd-row", one("ScatterND", ROWS, np.asarray([0, 3]), updates[0, 0])
+    least = node("ReduceMin", ["x"], ["u"], keepdims=0)
+    one_element = [least, node("ScatterND", ["x", "i", "u"])]
+    yield "scatternd-element", Graph({"x": ROWS}, one_element, {"i": np.asarray([0, 3, 2])})
     rolled = Graph(
         {"x": ROWS, "u": (1, 2, 12)}, [node("ScatterND", ["x", "i", "u"])], {"i": np.asarray([[[0, 1], [0, 3]]])}
     )
