@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.affine import QParams
 from edgekit.lower.tflite.draft import Draft
-from edgekit.lower.tflite.kernels import bias_type
+from edgekit.lower.tflite.kernels import bias_type, most_axes
 from edgekit.lower.tflite.ops import Node, Tensor
 from edgekit.lower.tflite.windows import Window
 
@@ -49,6 +49,29 @@ def pad(draft: Draft, x: Tensor, pads: Pads, value: float | None = None) -> Tens
 
 
 def pad_into(draft: Draft, x: Tensor, pads: Pads, result: Tensor, value: float | None = None) -> None:
+    if len(x.shape) > most_axes("PAD"):
+        shape, pads = _merged(x.shape, pads)
+        made = draft.temporary(result, "merged", [n + low + high for n, (low, high) in zip(shape, pads, strict=True)])
+        _pad_axes(draft, draft.reshape(x, shape), pads, made, value)
+        draft.reshape(made, result.shape, result)
+    else:
+        _pad_axes(draft, x, pads, result, value)
+
+
+def _merged(shape: Sequence[int], pads: Pads) -> tuple[list[int], list[tuple[int, int]]]:
+    """Neighbouring axes that nothing is put around as one."""
+    sizes: list[int] = []
+    kept: list[tuple[int, int]] = []
+    for size, pair in zip(shape, pads, strict=True):
+        if kept and not any(kept[-1]) and not any(pair):
+            sizes[-1] *= size
+        else:
+            sizes.append(size)
+            kept.append(pair)
+    return sizes, kept
+
+
+def _pad_axes(draft: Draft, x: Tensor, pads: Pads, result: Tensor, value: float | None) -> None:
     amounts = draft.constant(np.asarray(pads, np.int32), "pads")
     if value is None:
         draft.emit("PAD", (x, amounts), result, schema.PadOptionsT())

@@ -47,8 +47,8 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 
 MOST_AXES: Mapping[str, int] = {
     **dict.fromkeys(("SUM", "MEAN", "REDUCE_MAX", "REDUCE_MIN"), 6),
-    **dict.fromkeys(("PAD", "CONCATENATION", "SPLIT", "BATCH_MATMUL"), 6),
-    "PADV2": 5,
+    **dict.fromkeys(("CONCATENATION", "SPLIT", "BATCH_MATMUL"), 6),
+    **dict.fromkeys(("PAD", "PADV2"), 5),
 }
 
 

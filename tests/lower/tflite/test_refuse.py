@@ -61,6 +61,10 @@ REFUSED = {
         Graph({"x": (1, 5)}, [node("Cast", ["x"], to=TensorProto.UINT64)]),
         "no tensors of type uint64",
     ),
+    "pads around many axes": (
+        one("Pad", (1, 2, 2, 2, 2, 2), {"p": np.asarray([0, 1, 1, 1, 1, 1] * 2)}),
+        "PAD takes 5 axes, this one has 6",
+    ),
     "an even window of channels": (one("LRN", IMAGE, size=2), "an odd number of channels"),
     "celu with alpha below 0": (one("Celu", IMAGE, alpha=-1.0), "its alpha is -1.0"),
     "corners on fractions of a pixel": (

@@ -71,6 +71,11 @@ def pads() -> Rows:
     for mode in ("reflect", "edge", "wrap"):
         yield f"pad-{mode}-3", one("Pad", IMAGE, {"p": np.asarray([0, 0, 3, 2, 0, 0, 1, 4])}, mode=mode)
         yield f"pad-{mode}-signal", one("Pad", SIGNAL, {"p": np.asarray([0, 0, 5, 0, 0, 2])}, mode=mode)
+    for name, amounts in {"inside": [0, 0, 1, 0, 0, 0] * 2, "ends": [0, 2, 0, 0, 0, 1] * 2}.items():
+        for mode in ("constant", "reflect", "edge"):
+            yield f"pad-deep-{name}-{mode}", one("Pad", (1, 3, 2, 2, 3, 2), {"p": np.asarray(amounts)}, mode=mode)
+        number = {"p": np.asarray(amounts), "v": np.float32(0.5)}
+        yield f"pad-deep-{name}-number", one("Pad", (1, 3, 2, 2, 3, 2), number)
     yield "pad-negative", one("Pad", IMAGE, {"p": np.asarray([0, 0, -1, 2, 0, 0, 3, -2])})
 
 
