@@ -92,7 +92,7 @@ def quantize(x: NDArray[Any], qparams: QParams) -> IntArray:
     """Real to integer, rounding half to even, saturating; int8 weights (an axis, zero point 0) keep off -128."""
     info = np.iinfo(qparams.dtype)
     low = -WEIGHT_MAX if qparams.axis is not None and qparams.dtype == np.int8 else int(info.min)
-    steps = np.rint(np.asarray(x, np.float32) / _along(qparams, x.ndim)).astype(np.float64)
+    steps = np.rint(np.asarray(x, np.float32) / along_axis(qparams, x.ndim)).astype(np.float64)
     q: IntArray = np.clip(steps + qparams.zero_point, low, int(info.max)).astype(qparams.dtype)
     return q
 
@@ -100,11 +100,11 @@ def quantize(x: NDArray[Any], qparams: QParams) -> IntArray:
 def dequantize(q: NDArray[Any], qparams: QParams) -> FloatArray:
     """Integer to real."""
     centred = q.astype(np.int64) - qparams.zero_point
-    return (centred.astype(np.float32) * _along(qparams, q.ndim)).astype(np.float32)
+    return (centred.astype(np.float32) * along_axis(qparams, q.ndim)).astype(np.float32)
 
 
-def _along(qparams: QParams, ndim: int) -> FloatArray:
-    """scale, shaped to broadcast along its axis."""
+def along_axis(qparams: QParams, ndim: int) -> FloatArray:
+    """The scale, shaped to broadcast along its axis."""
     if qparams.axis is None:
         return qparams.scale
     shape = [1] * ndim

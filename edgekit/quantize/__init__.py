@@ -4,8 +4,8 @@ assign    which ops compute in INT8, which values share a scale
 observe   what values each tensor takes on the samples
 equalize  channels of one size, where that helps
 choose    one scale per group of values
-correct   biases that make up for rounded weights
 insert    write it all into the graph
+repair    make up for rounded weights, where that helps
 """
 
 from __future__ import annotations
@@ -24,22 +24,18 @@ from edgekit.quantize.assign import Plan, Scales, assign
 from edgekit.quantize.blocks import cut
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.choose import FIRST, TRIALS, Choice, scales_of, search, search_by_blocks
-from edgekit.quantize.correct import correct_biases
 from edgekit.quantize.equalize import equalize
 from edgekit.quantize.inputs import even_inputs
-from edgekit.quantize.insert import insert
 from edgekit.quantize.norms import NO_NORMS, Norms
 from edgekit.quantize.ranges import Method
+from edgekit.quantize.repair import FIRST as FIRST_REPAIR
+from edgekit.quantize.repair import repaired, written
 from edgekit.quantize.trial import Trials
-from edgekit.quantize.weights import Rule, weight_scales
+from edgekit.quantize.weights import WeightRule
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 
 Ranges = Literal["auto", "minmax", "percentile", "mse", "entropy"]
-Variant = tuple[Rule, bool]
-"""The rule of the weights' scales, and whether biases are corrected."""
-
-RULES: tuple[Rule, ...] = ("minmax", "mse")
 HELD_OUT_AT_MOST = 12
 HELD_OUT_AT_LEAST = 4
 SEARCH_MACS = 3 * 10**11
@@ -72,7 +68,7 @@ class Quantized:
     plan: Plan
     scales: Scales
     methods: Choice
-    weight_rule: Rule
+    weight_rule: WeightRule
     equalized: bool
     biases_corrected: bool
     error_before: float
@@ -111,26 +107,19 @@ def quantize(
         graph, calibration = base.graph, base.calibration
         choice = _methods(plan, calibration, ranges, trials, graph, progress)
         scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))
-        candidates: dict[Variant, ir.Model] = {}
-        errors: dict[Variant, float] = {}
-        with progress.step("choosing repairs", len(RULES)) as advance:
-            for rule in RULES:
-                for variant, candidate in _written(graph, plan, scales, calibration, rule).items():
-                    candidates[variant], errors[variant] = candidate, trials.of(candidate, scales)
-                advance(1)
-    best = min(errors, key=lambda variant: errors[variant])
+        plain, best = repaired(graph, plan, scales, calibration, trials, progress)
     return Quantized(
-        graph=candidates[best],
+        graph=best.graph,
         base=graph,
         calibrated=bases[0],
         plan=plan,
         scales=scales,
         methods={group.name: choice.get(group.name, FIRST) for group in plan.groups if group.fixed is None},
-        weight_rule=best[0],
+        weight_rule=best.repair.weights,
         equalized=base is not bases[0],
-        biases_corrected=best[1],
-        error_before=errors["minmax", False],
-        error_after=errors[best],
+        biases_corrected=best.repair.biases,
+        error_before=plain.error,
+        error_after=best.error,
         calibration_count=len(samples),
     )
 
@@ -138,7 +127,7 @@ def quantize(
 def _first_error(plan: Plan, base: Base, trials: Trials) -> float:
     """What a graph loses before anything is searched."""
     scales = scales_of(plan, base.calibration.fit, {})
-    return trials.of(_written(base.graph, plan, scales, base.calibration, "minmax")["minmax", True], scales)
+    return trials.of(written(base.graph, plan, scales, base.calibration, FIRST_REPAIR), scales)
 
 
 def _methods(
@@ -148,22 +137,13 @@ def _methods(
     if ranges != "auto":
         return dict.fromkeys((group.name for group in plan.groups), ranges)
     start = scales_of(plan, calibration.fit, {})
-    quantized = _written(graph, plan, start, calibration, "minmax")["minmax", True]
+    quantized = written(graph, plan, start, calibration, FIRST_REPAIR)
     trials.open(quantized)
     blocks = _block_count(graph, plan, len(calibration.held_out))
     with progress.step("searching ranges", len(plan.groups)) as advance:
         if blocks == 1:
             return search(plan.groups, calibration.fit, start, trials.error, advance)[0]
         return search_by_blocks(cut(graph, quantized, plan, blocks), calibration.fit, start, trials, advance)
-
-
-def _written(
-    graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibration, rule: Rule
-) -> dict[Variant, ir.Model]:
-    """The quantized graph with and without corrected biases."""
-    weights = weight_scales(graph, plan, scales, rule)
-    corrected = correct_biases(graph, plan, weights, calibration.means)
-    return {(rule, True): insert(corrected, plan, scales, weights), (rule, False): insert(graph, plan, scales, weights)}
 
 
 def _held_out_count(graph: ir.Model, plan: Plan, samples: int) -> int:

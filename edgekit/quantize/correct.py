@@ -14,11 +14,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgekit import affine
 from edgekit.graph import edit, facts, marks
 from edgekit.quantize import weights
 from edgekit.quantize.assign import Plan
-from edgekit.quantize.weights import WeightScales
+from edgekit.quantize.weights import IntegerWeights
 
 CORRECTED = frozenset({"Conv", "Gemm"})
 Layer = tuple[str, ir.Value | None, ir.Value | None]
@@ -31,7 +30,7 @@ def channel_axes(graph: ir.Model, plan: Plan) -> dict[str, int]:
 
 
 def correct_biases(
-    graph: ir.Model, plan: Plan, weight_scales: WeightScales, means: Mapping[str, NDArray[np.float64]]
+    graph: ir.Model, plan: Plan, rounded: IntegerWeights, means: Mapping[str, NDArray[np.float64]]
 ) -> ir.Model:
     """The float graph with biases that make up for the rounding of its weights.
 
@@ -45,8 +44,7 @@ def correct_biases(
         weight, axis = facts.constant(node.inputs[1]), weights.output_axis(node)
         bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         assert weight is not None and axis is not None
-        qparams = weight_scales[node.name or ""]
-        error = affine.dequantize(weights.quantized(weight, qparams), qparams).astype(np.float64) - weight
+        error = rounded[node.name or ""].real.astype(np.float64) - weight
         if layer not in corrected_biases:
             shift = _mean_shift(node, error, layer_means[layer], axis)
             corrected = edit.float_tensor((0.0 if bias is None else bias) - shift)

@@ -16,15 +16,15 @@ from edgekit import affine
 from edgekit.graph import edit, facts, opset
 from edgekit.quantize import weights
 from edgekit.quantize.assign import CLAMPS, RULES, Plan, Scale, Scales, data_inputs
-from edgekit.quantize.weights import WeightScales
+from edgekit.quantize.weights import IntegerWeights
 
 CLAMP_TOLERANCE = 0.501  # steps; rounding the zero point may move the ends of the range past a bound by half a step
 
 
-def insert(graph: ir.Model, plan: Plan, scales: Scales, weight_scales: WeightScales) -> ir.Model:
+def insert(graph: ir.Model, plan: Plan, scales: Scales, weights_of: IntegerWeights) -> ir.Model:
     """The quantized graph: the same values under the same names, computed in steps of `scales`."""
     graph = graph.clone()
-    return _Insertion(graph, plan, scales, weight_scales).run()
+    return _Insertion(graph, plan, scales, weights_of).run()
 
 
 def scale_name(group: str) -> str:
@@ -38,11 +38,11 @@ def zero_point_name(group: str) -> str:
 class _Insertion:
     """One insertion: the graph being edited, and the constants already written to it."""
 
-    def __init__(self, graph: ir.Model, plan: Plan, scales: Scales, weight_scales: WeightScales) -> None:
+    def __init__(self, graph: ir.Model, plan: Plan, scales: Scales, weights_of: IntegerWeights) -> None:
         self.graph, self.plan = graph, plan
         self.group_of = {value: group.name for value, group in plan.group_of.items()}
         self.scales = scales
-        self.weight_scales = weight_scales
+        self.weights_of = weights_of
         self.nodes = list(graph.graph)
         self.parameters: dict[str, tuple[ir.Value, ir.Value]] = {}
         self.stored: dict[tuple[object, ...], list[ir.Value | None]] = {}
@@ -178,7 +178,7 @@ class _Insertion:
         return self.parameters[group]
 
     def _quantize_constants(self, node: ir.Node) -> None:
-        if node.name in self.weight_scales:
+        if node.name in self.weights_of:
             self._quantize_weights(node)
             return
         for position, value in enumerate(node.inputs):
@@ -192,14 +192,14 @@ class _Insertion:
     def _quantize_weights(self, node: ir.Node) -> None:
         weight_value = node.inputs[1]
         bias_value = node.inputs[2] if len(node.inputs) > 2 else None
-        weight, bias = facts.constant(weight_value), facts.constant(bias_value)
-        assert weight is not None and weight_value is not None
+        bias = facts.constant(bias_value)
+        assert weight_value is not None
         (x,) = data_inputs(node)
         input_scale = float(self.scales[self.plan.group_read(node, x.name or "").name].scale)
-        qparams = self.weight_scales[node.name or ""]
-        self._replace_constant(node, 1, weight_value, weights.quantized(weight, qparams), qparams)
+        weight = self.weights_of[node.name or ""]
+        self._replace_constant(node, 1, weight_value, weight.q, weight.qparams)
         if bias is not None and bias_value is not None:
-            bias_qparams = weights.bias_qparams(qparams, input_scale, bias.size)
+            bias_qparams = weights.bias_qparams(weight.qparams, input_scale, bias.size)
             self._replace_constant(node, 2, bias_value, affine.quantize(bias, bias_qparams), bias_qparams)
 
     def _replace_constant(

@@ -9,6 +9,7 @@ Source: LiteRT 8-bit quantization specification, CONV_2D, DEPTHWISE_CONV_2D, FUL
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +19,34 @@ from numpy.typing import NDArray
 from edgekit import affine
 from edgekit.graph import facts
 from edgekit.quantize.assign import LINEAR, Plan, Scales, data_inputs
+from edgekit.quantize.rounding import Rounding, rounded
 
 Rule = Literal["minmax", "mse"]
 """minmax: the largest weight decides a channel's scale; mse: the scale with the smallest squared rounding error."""
 
-WeightScales = Mapping[str, affine.QParams]
-"""Node name -> the parameters of its constant weights."""
+
+@dataclass(frozen=True)
+class WeightRule:
+    """How constant weights become integers."""
+
+    scale: Rule
+    rounding: Rounding
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerWeight:
+    """Weights as integers, and what they stand for."""
+
+    q: affine.IntArray
+    qparams: affine.QParams
+
+    @property
+    def real(self) -> NDArray[np.float32]:
+        return affine.dequantize(self.q, self.qparams)
+
+
+IntegerWeights = Mapping[str, IntegerWeight]
+"""Node name -> its constant weights."""
 
 SHRINKS = np.linspace(1.0, 0.6, 41)  # candidate shares of the scale that the largest weight asks for
 RESIDENT = 1 << 15  # weights that one pass over SHRINKS takes: with what is computed from them they stay in the cache
@@ -99,11 +122,6 @@ def _best_of_rows(rows: NDArray[np.float32], scales: NDArray[np.float32]) -> NDA
     return best
 
 
-def quantized(weight: NDArray[np.float32], qparams: affine.QParams) -> affine.IntArray:
-    """Weights as integers; -128 is never used, also where one scale serves all channels."""
-    return np.maximum(affine.quantize(weight, qparams), -affine.WEIGHT_MAX)
-
-
 def bias_qparams(weight: affine.QParams, input_scale: float, channels: int) -> affine.QParams:
     """The scale that the accumulator has, in float32 as the kernels multiply it."""
     scale = np.broadcast_to(np.float32(input_scale) * weight.scale, (channels,)).astype(np.float32)
@@ -118,9 +136,9 @@ def constant_qparams(array: NDArray[np.float32], dtype: np.dtype[Any] = affine.I
     return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
 
 
-def weight_scales(graph: ir.Model, plan: Plan, scales: Scales, rule: Rule) -> WeightScales:
-    """The parameters of the constant weights of every linear op on integers. scales: of the activations."""
-    found: dict[str, affine.QParams] = {}
+def round_weights(graph: ir.Model, plan: Plan, scales: Scales, rule: WeightRule) -> IntegerWeights:
+    """The constant weights of every linear op on integers. scales: of the activations."""
+    found: dict[str, IntegerWeight] = {}
     for node in graph.graph:
         if node.name not in plan.integer_nodes or node.op_type not in LINEAR:
             continue
@@ -130,7 +148,8 @@ def weight_scales(graph: ir.Model, plan: Plan, scales: Scales, rule: Rule) -> We
         bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         (x,) = data_inputs(node)
         input_scale = float(scales[plan.group_read(node, x.name or "").name].scale)
-        found[node.name or ""] = weight_qparams(weight, output_axis(node), bias, input_scale, rule)
+        qparams = weight_qparams(weight, output_axis(node), bias, input_scale, rule.scale)
+        found[node.name or ""] = IntegerWeight(rounded(weight, qparams, rule.rounding), qparams)
     return found
 
 

@@ -98,8 +98,10 @@ def _repairs(quantized: Quantized) -> tuple[str, ...]:
         done.append("cross-layer equalization")
     if quantized.biases_corrected:
         done.append("bias correction")
-    if quantized.weight_rule == "mse":
+    if quantized.weight_rule.scale == "mse":
         done.append("weight scales of least squared error")
+    if quantized.weight_rule.rounding == "balanced":
+        done.append("balanced rounding of weights")
     return tuple(done)
 
 

@@ -16,7 +16,7 @@ from edgekit.quantize.choose import scales_of
 from edgekit.quantize.correct import channel_axes
 from edgekit.quantize.insert import insert
 from edgekit.quantize.observe import Statistics
-from edgekit.quantize.weights import weight_scales
+from edgekit.quantize.weights import WeightRule, round_weights
 from edgekit.run.observer import Observer, mean_of
 from tests.models import feeds
 
@@ -34,8 +34,8 @@ class Step:
     def scales(self, method="minmax") -> dict[str, affine.QParams]:
         return scales_of(self.plan, self.statistics, {group.name: method for group in self.plan.groups})
 
-    def weights(self, rule="minmax", method="minmax"):
-        return weight_scales(self.model, self.plan, self.scales(method), rule)
+    def weights(self, rule="minmax", method="minmax", rounding="nearest"):
+        return round_weights(self.model, self.plan, self.scales(method), WeightRule(rule, rounding))
 
     def quantized(self, method="minmax", rule="minmax") -> ir.Model:
         return checked(insert(self.model, self.plan, self.scales(method), self.weights(rule, method)))

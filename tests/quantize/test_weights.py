@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit import affine
-from edgekit.quantize import weights as room
+from edgekit.quantize.rounding import rounded
 from edgekit.quantize.weights import bias_qparams, constant_qparams, output_axis, weight_qparams
 from tests.models import graph, node, weights
 from tests.quantize.steps import observed
@@ -31,7 +31,7 @@ def test_scales_are_the_channels_own():
     weight = weights(6, 4, 3, 3) * np.arange(1, 7, dtype=np.float32)[:, None, None, None]
     qparams = weight_qparams(weight, 0, None, 1.0, "minmax")
     np.testing.assert_allclose(qparams.scale, np.abs(weight).max(axis=(1, 2, 3)) / 127, rtol=1e-6)
-    assert np.abs(room.quantized(weight, qparams)).reshape(6, -1).max(axis=1).tolist() == [127] * 6
+    assert np.abs(rounded(weight, qparams, "nearest")).reshape(6, -1).max(axis=1).tolist() == [127] * 6
 
 
 @pytest.mark.parametrize("rule", ["minmax", "mse"])
@@ -53,7 +53,7 @@ def test_mse_loses_less_than_minmax(axis):
 
     def lost(rule):
         qparams = weight_qparams(weight, axis, None, 0.1, rule)
-        return np.square(affine.dequantize(room.quantized(weight, qparams), qparams) - weight).sum(axis=1)
+        return np.square(affine.dequantize(rounded(weight, qparams, "nearest"), qparams) - weight).sum(axis=1)
 
     assert lost("mse").sum() < lost("minmax").sum()
     if axis == 0:
@@ -64,7 +64,7 @@ def test_mse_loses_less_than_minmax(axis):
 def test_minus_128_is_never_used(axis):
     weight = np.random.default_rng(0).standard_t(2, (4, 256)).astype(np.float32)
     qparams = weight_qparams(weight, axis, None, 0.1, "mse")
-    assert room.quantized(weight, qparams).min() == -127
+    assert rounded(weight, qparams, "nearest").min() == -127
 
 
 @pytest.mark.parametrize(

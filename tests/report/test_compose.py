@@ -8,6 +8,7 @@ from edgekit.graph import source
 from edgekit.lower import Lowered
 from edgekit.preprocess import Preprocess
 from edgekit.quantize.assign import assign
+from edgekit.quantize.weights import WeightRule
 from edgekit.report import compose
 from edgekit.samples import load_samples
 from tests.models import graph, node, weights
@@ -50,16 +51,24 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         plan=assign(model),
         equalized=False,
         biases_corrected=True,
-        weight_rule="mse",
+        weight_rule=WeightRule("mse", "balanced"),
     )
     found = compose.quantization_facts(done, "auto", "int8", model, calibrated=True)
     assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
         ("node_y", "Erf", "no INT8 form of Erf", "model.py:7")
     ]
     assert found.chosen == {"mse": 2, "minmax": 1}
-    assert found.repairs == ("bias correction", "weight scales of least squared error")
+    assert found.repairs == (
+        "bias correction",
+        "weight scales of least squared error",
+        "balanced rounding of weights",
+    )
     plain = SimpleNamespace(
-        methods={}, plan=assign(model), equalized=True, biases_corrected=False, weight_rule="minmax"
+        methods={},
+        plan=assign(model),
+        equalized=True,
+        biases_corrected=False,
+        weight_rule=WeightRule("minmax", "nearest"),
     )
     assert compose.quantization_facts(plain, "minmax", "float32", model, calibrated=False).repairs == (
         "cross-layer equalization",

@@ -1,0 +1,82 @@
+"""What makes up for the rounding of weights: each repair is kept where it lowers the error on held-out samples.
+
+Tried from plain rounding on, one choice after the other: which scales, which rounding, corrected biases or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from edgekit.graph import facts
+from edgekit.progress import Progress
+from edgekit.quantize.assign import LINEAR, Plan, Scales
+from edgekit.quantize.calibrate import Calibration
+from edgekit.quantize.correct import correct_biases
+from edgekit.quantize.insert import insert
+from edgekit.quantize.rounding import Rounding, has_kernels
+from edgekit.quantize.trial import Trials
+from edgekit.quantize.weights import Rule, WeightRule, round_weights
+
+
+@dataclass(frozen=True)
+class Repair:
+    """How weights are rounded, and whether biases are corrected."""
+
+    weights: WeightRule
+    biases: bool
+
+
+PLAIN = Repair(WeightRule("minmax", "nearest"), biases=False)
+FIRST = Repair(WeightRule("minmax", "balanced"), biases=True)
+"""While ranges are chosen: what most models come to."""
+
+SCALES: tuple[Rule, ...] = ("minmax", "mse")
+ROUNDINGS: tuple[Rounding, ...] = ("nearest", "balanced")
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A quantized graph, what was repaired, and its relative squared output error on the held-out samples."""
+
+    graph: ir.Model
+    repair: Repair
+    error: float
+
+
+def written(graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibration, repair: Repair) -> ir.Model:
+    """The quantized graph."""
+    weights = round_weights(graph, plan, scales, repair.weights)
+    corrected = correct_biases(graph, plan, weights, calibration.means) if repair.biases else graph
+    return insert(corrected, plan, scales, weights)
+
+
+def repaired(
+    graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibration, trials: Trials, progress: Progress
+) -> tuple[Repaired, Repaired]:
+    """The quantized graph with nothing repaired, and the one whose outputs come closest to the float ones."""
+
+    def tried(repair: Repair) -> Repaired:
+        quantized = written(graph, plan, scales, calibration, repair)
+        advance(1)
+        return Repaired(quantized, repair, trials.of(quantized, scales))
+
+    rules = _rules(graph)
+    with progress.step("choosing repairs", len(rules) + 2) as advance:
+        plain = best = tried(PLAIN)
+        for rule in rules:
+            best = min(best, tried(Repair(rule, biases=True)), key=_error)
+        best = min(best, tried(replace(best.repair, biases=not best.repair.biases)), key=_error)
+    return plain, best
+
+
+def _error(found: Repaired) -> float:
+    return found.error
+
+
+def _rules(graph: ir.Model) -> list[WeightRule]:
+    """Balanced rounding only where there is something to balance."""
+    given = [facts.constant(node.inputs[1]) for node in graph.graph if node.op_type in LINEAR]
+    kernels = any(weight is not None and has_kernels(weight) for weight in given)
+    return [WeightRule(scale, how) for how in ROUNDINGS[: 1 + kernels] for scale in SCALES]
