@@ -40,6 +40,7 @@ MODELS = (
         "mlperf_kws_dscnn",
         ("--calib", "kws_calib_mfcc49x10.npz", "--eval", "kws_test_mfcc49x10.npz"),
     ),
+    Model("kwt1.pt", "kwt1", ("--calib", "kws_calib_mfcc98x40.npz", "--eval", "kws_test_mfcc98x40.npz")),
     Model(
         "imagenet_mobilenetv1_025_224.pt",
         "imagenet_mobilenetv1_025",
