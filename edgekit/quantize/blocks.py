@@ -104,26 +104,20 @@ def _groups(placed: Places, plan: Plan) -> list[tuple[ScaleGroup, ...]]:
 
 def _part(graph: ir.Model, placed: Places, index: int) -> ir.Model:
     """One block as a graph: it reads what earlier blocks give, and gives what later ones read."""
-    position = {node: i for i, node in enumerate(graph.graph)}
-    part = graph.clone()
-    clones = list(part.graph)
-    places = {clones[i]: placed[node] for node, i in position.items()}
-    for node in clones:
-        for value in node.outputs if places[node] < index else ():
-            readers = [use for use in value.uses() if places[use.node] == index]
-            if readers:
-                given = ir.Value(name=value.name, type=value.type, shape=value.shape)
-                for use in readers:
-                    use.node.replace_input_with(use.idx, given)
-                part.graph.inputs.append(given)
-    outputs = set(part.graph.outputs)
-    made = [value for node in clones if places[node] == index for value in node.outputs]
-    part.graph.outputs[:] = [
-        value for value in made if value in outputs or any(places[use.node] > index for use in value.uses())
-    ]
-    edit.drop_unused(part)
-    part.graph.inputs[:] = [value for value in part.graph.inputs if value.uses()]
-    return part
+    nodes = [node for node in graph.graph if placed[node] == index]
+    outputs = set(graph.graph.outputs)
+    made = [value for node in nodes for value in node.outputs]
+    read = dict.fromkeys(value for node in nodes for value in node.inputs if value is not None)
+    inside = set(made)
+    view = ir.GraphView(
+        [value for value in read if value not in inside and not value.is_initializer()],
+        [value for value in made if value in outputs or any(placed[use.node] > index for use in value.uses())],
+        nodes=nodes,
+        initializers=[value for value in read if value.is_initializer()],
+        opset_imports=graph.graph.opset_imports,
+        name=graph.graph.name,
+    )
+    return ir.Model(view.clone(), ir_version=graph.ir_version)
 
 
 def _read_later(placed: Places, index: int) -> frozenset[str]:
