@@ -19,8 +19,10 @@ from edgekit.graph import files
 from edgekit.quantize.assign import Plan, Scales
 from edgekit.quantize.blocks import Block
 from edgekit.quantize.insert import scale_name, zero_point_name
-from edgekit.run.trial import Trial
+from edgekit.run.trial import Signal, Trial
 from edgekit.run.worker import Worker
+
+STILL = 1e-9  # an output whose variance is below this share of its squares never changes
 
 
 class Trials:
@@ -71,13 +73,21 @@ class Trials:
         return list(self._pool.map(lambda worker: worker.call(method, *args), self._workers))
 
 
-def relative_error(errors: Sequence[Sequence[tuple[float, float]]]) -> float:
+def relative_error(errors: Sequence[Sequence[tuple[float, Signal]]]) -> float:
     """Squared error over signal, summed over outputs.
 
-    errors: per sample and output. The sums over samples are exact, whoever measured which.
+    errors: per sample and output. The sums over samples are exact, whoever measured which. The signal is the squared
+    distance of the expected values from their mean over all samples: an output of one number, a probability, has none
+    within a sample. An output that never changes is measured by its size; one that is zero throughout by its error.
     """
-    totals = [tuple(map(fsum, zip(*samples, strict=True))) for samples in zip(*errors, strict=True)]
-    return float(sum(error / max(signal, np.finfo(np.float64).tiny) for error, signal in totals))
+    found = 0.0
+    for output in zip(*errors, strict=True):
+        error = fsum(lost for lost, _ in output)
+        squares = fsum(signal.squares for _, signal in output)
+        size = sum(signal.size for _, signal in output)
+        varied = squares - fsum(signal.total for _, signal in output) ** 2 / max(size, 1)
+        found += error / ((varied if varied > STILL * squares else squares) or 1.0)
+    return found
 
 
 def with_scale_inputs(graph: ir.Model, groups: Iterable[str]) -> ir.Model:

@@ -6,7 +6,7 @@ Of a large graph a trial runs one block alone: what the blocks before it give, i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,17 @@ from numpy.typing import NDArray
 from edgekit.artifact import Arrays
 from edgekit.run import ort
 
-Errors = list[list[tuple[float, float]]]
-"""Per sample and output: the squared error, and the squared distance of the expected values from their mean."""
+
+class Signal(NamedTuple):
+    """Of the values that an output should have: their sum, the sum of their squares, and how many they are."""
+
+    total: float
+    squares: float
+    size: int
+
+
+Errors = list[list[tuple[float, Signal]]]
+"""Per sample and output: the squared error, and what it is an error of."""
 
 
 class Trial:
@@ -25,6 +34,7 @@ class Trial:
         self._samples = samples
         reference = ort.Session(float_model, threads=1)
         self._expected = [reference.run(sample) for sample in samples]
+        self._signals = [{name: _signal(real) for name, real in expected.items()} for expected in self._expected]
 
     def open(self, quantized_model: bytes) -> None:
         """From now on, measure this graph, whose scales are inputs."""
@@ -35,8 +45,8 @@ class Trial:
     def errors(self, scales: Arrays) -> Errors:
         outputs = (_run(self._quantized, sample, scales) for sample in self._samples)
         return [
-            [_error(found[name], real) for name, real in expected.items()]
-            for found, expected in zip(outputs, self._expected, strict=True)
+            [(_square(found[name], real), signals[name]) for name, real in expected.items()]
+            for found, expected, signals in zip(outputs, self._expected, self._signals, strict=True)
         ]
 
     def enter(self, float_block: bytes, quantized_block: bytes, seen: Mapping[str, str]) -> None:
@@ -45,12 +55,13 @@ class Trial:
         for known in self._real:
             known.update(_run(block, known))
         self._block, self._seen = ort.Session(quantized_block, threads=1), seen
+        self._block_signals = [{name: _signal(known[name]) for name in seen} for known in self._real]
 
     def block_errors(self, scales: Arrays) -> Errors:
         outputs = (_run(self._block, known, scales) for known in self._found)
         return [
-            [_error(found[name], real[float_name]) for float_name, name in self._seen.items()]
-            for found, real in zip(outputs, self._real, strict=True)
+            [(_square(found[name], real[float_name]), signals[float_name]) for float_name, name in self._seen.items()]
+            for found, real, signals in zip(outputs, self._real, self._block_signals, strict=True)
         ]
 
     def leave(self, scales: Arrays, needed: Iterable[str]) -> None:
@@ -67,8 +78,8 @@ def _run(session: ort.Session, known: Arrays, scales: Arrays | None = None) -> A
     return session.run({name: feeds[name] for name in session.inputs})
 
 
-def _error(found: NDArray[Any], real: NDArray[Any]) -> tuple[float, float]:
-    return _square(found, real), _square(real, real.mean())
+def _signal(real: NDArray[Any]) -> Signal:
+    return Signal(float(real.sum(dtype=np.float64)), float(np.square(real, dtype=np.float64).sum()), real.size)
 
 
 def _square(x: NDArray[Any], y: NDArray[Any]) -> float:

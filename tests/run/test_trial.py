@@ -6,7 +6,7 @@ import pytest
 
 from edgekit.graph import files
 from edgekit.quantize.trial import relative_error, scale_inputs, with_scale_inputs
-from edgekit.run.trial import Trial
+from edgekit.run.trial import Signal, Trial
 from tests.models import graph, node, run, weights
 from tests.quantize.steps import observed
 
@@ -29,7 +29,7 @@ def test_errors_are_those_of_the_graph_with_these_scales():
     for row, [(error, signal)] in zip(STEP.rows, found, strict=True):
         real, quantized = run(STEP.model, row)["y"], run(model, row)["y"]
         assert error == pytest.approx(np.square(quantized - real, dtype=np.float64).sum())
-        assert signal == pytest.approx(np.square(real - real.mean(), dtype=np.float64).sum())
+        assert signal == pytest.approx((real.sum(), np.square(real, dtype=np.float64).sum(), real.size), rel=1e-5)
 
 
 def test_other_scales_give_other_errors():
@@ -39,12 +39,30 @@ def test_other_scales_give_other_errors():
     assert relative_error(made.errors(scale_inputs(coarse))) > 4 * good
 
 
+def of(*values):
+    """The signal of an output's values in one sample."""
+    return Signal(sum(values), sum(value**2 for value in values), len(values))
+
+
 def test_the_error_is_summed_over_samples_then_outputs():
-    assert relative_error([[(1.0, 4.0), (2.0, 1.0)], [(3.0, 4.0), (2.0, 3.0)]]) == pytest.approx(4 / 8 + 4 / 4)
+    errors = [[(1.0, of(1, 3)), (2.0, of(0, 2))], [(3.0, of(5, 7)), (2.0, of(2, 4))]]
+    assert relative_error(errors) == pytest.approx(4 / 20 + 4 / 8)
+
+
+def test_an_output_of_one_number_varies_from_sample_to_sample():
+    assert relative_error([[(1.0, of(2.0))], [(1.0, of(4.0))]]) == pytest.approx(2 / 2)
+
+
+def test_an_output_that_never_changes_is_measured_by_its_size():
+    assert relative_error([[(1.0, of(3.0, 3.0))], [(1.0, of(3.0, 3.0))]]) == pytest.approx(2 / 36)
+
+
+def test_an_output_that_is_always_zero_is_measured_by_its_error():
+    assert relative_error([[(0.25, of(0.0, 0.0))]]) == 0.25
 
 
 def test_the_error_does_not_depend_on_who_measured_which_sample():
-    errors = [[(0.1 * 3**i, 0.7**i)] for i in range(12)]
+    errors = [[(0.1 * 3**i, of(0.7**i, 0.3**i))] for i in range(12)]
     assert relative_error(errors) == relative_error(errors[::2] + errors[1::2])
 
 
@@ -55,4 +73,4 @@ def test_masks_and_small_integers_are_subtracted_as_numbers():
     flipped = model.clone()
     flipped.graph.initializers["limit"].const_value = ir.tensor(np.float32([[2, 1, 2, 3]]))
     made.open(files.to_bytes(flipped))
-    assert made.errors({}) == [[(1.0, 0.75)]]
+    assert made.errors({}) == [[(1.0, Signal(1.0, 1.0, 4))]]
