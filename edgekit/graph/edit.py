@@ -24,6 +24,16 @@ def add_constant(graph: ir.Model, name: str, array: NDArray[Any]) -> ir.Value:
     return value
 
 
+def adopt_constants(graph: ir.Model, inner: ir.Graph) -> dict[ir.Value, ir.Value]:
+    """Copies of a subgraph's initializers in the graph itself: siblings may use one name, and give what they hold."""
+    held = {value: value.const_value for value in inner.initializers.values()}
+    return {
+        value: add_constant(graph, value.name or "", tensor.numpy())
+        for value, tensor in held.items()
+        if tensor is not None
+    }
+
+
 def new_node(
     like: ir.Node, op_type: str, inputs: list[ir.Value | None], attributes: dict[str, Any] | None = None
 ) -> ir.Node:

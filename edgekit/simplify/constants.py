@@ -15,6 +15,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
+from onnx_ir.passes.common import NameFixPass
 
 from edgekit.graph import edit, facts
 from edgekit.simplify.scans import can_unroll, unroll_scan
@@ -24,6 +25,8 @@ MOST_FILLED = 1 << 28  # of one number over and over, as models without real wei
 RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"})
 # Weights that are only stored in another form are nothing to compute.
 KEPT = frozenset({*RANDOM, "Multinomial", "QuantizeLinear", "DequantizeLinear", "Constant", "If", "Loop", "Scan"})
+# What ONNX's reference implementation computes in another way than ONNX Runtime, or with less precision.
+OTHERWISE = frozenset({"LpNormalization", "LRN", "LSTM", "GRU", "RNN"})
 # Inputs that a shape may depend on: sizes, axes, repeats.
 MOST_SHAPE_ELEMENTS = 64
 
@@ -39,6 +42,7 @@ def fold_constants(graph: ir.Model) -> ir.Model:
             return fold_constants(graph)  # the branch's nodes are to be walked too
         if node.op_type == "Scan" and can_unroll(node):
             unroll_scan(graph, node)
+            NameFixPass()(graph)
             return fold_constants(graph)
         results = _results(node, opset)
         if results is not None:
@@ -48,6 +52,20 @@ def fold_constants(graph: ir.Model) -> ir.Model:
     return graph
 
 
+def is_computed_otherwise(node: ir.Node) -> bool:
+    """Whether the reference does not stand for the runtimes: the node then stays, though it reads but constants."""
+    if node.op_type != "Resize":
+        return node.op_type in OTHERWISE
+    x, scales = node.inputs[0], facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if facts.attribute(node, "coordinate_transformation_mode") != "align_corners" or not _is_static(x):
+        return False
+    if scales is None or not scales.size:  # by sizes
+        return False
+    axes = facts.attribute(node, "axes", range(len(scales)))
+    sizes = scales * np.array([facts.static_shape(_given(x))[axis] for axis in axes])
+    return bool(np.any(sizes != np.rint(sizes)))  # which of a fraction of a pixel is the corner
+
+
 def _results(node: ir.Node, opset: int) -> list[NDArray[np.generic]] | None:
     """The outputs of a node that are known before the model runs."""
     if node.op_type == "Shape" and _is_static(node.inputs[0]):
@@ -55,7 +73,7 @@ def _results(node: ir.Node, opset: int) -> list[NDArray[np.generic]] | None:
         return [np.array(dims[slice(facts.attribute(node, "start", 0), facts.attribute(node, "end"))], np.int64)]
     if node.op_type == "Size" and _is_static(node.inputs[0]):
         return [np.array(math.prod(facts.static_shape(_given(node.inputs[0]))), np.int64)]
-    if node.op_type in KEPT or not node.inputs:
+    if node.op_type in KEPT or not node.inputs or is_computed_otherwise(node):
         return None
     arrays = [None if value is None else facts.constant(value) for value in node.inputs]
     if any(value is not None and array is None for value, array in zip(node.inputs, arrays, strict=True)):
@@ -108,17 +126,18 @@ def _evaluated(node: ir.Node, arrays: list[NDArray[np.generic]], opset: int) -> 
 def _take_branch(graph: ir.Model, node: ir.Node, name: str) -> None:
     """The nodes of the branch that is always taken, where the If stood."""
     branch = node.attributes[name].as_graph()
-    outputs = list(branch.outputs)
+    adopted = edit.adopt_constants(graph, branch)
+    outputs = [adopted.get(value, value) for value in branch.outputs]
     inner = list(branch)
-    for value in list(branch.initializers.values()):
-        del branch.initializers[str(value.name)]
-        graph.graph.register_initializer(value)
     branch.outputs.clear()
+    for theirs, ours in adopted.items():
+        ir.convenience.replace_all_uses_with(theirs, ours)
     branch.remove(inner)
     graph.graph.insert_before(node, inner)
     for ours, theirs in zip(node.outputs, outputs, strict=True):
         edit.take_over(graph, ours, theirs)
     graph.graph.remove(node, safe=True)
+    NameFixPass()(graph)
 
 
 def _replace(graph: ir.Model, node: ir.Node, results: list[NDArray[np.generic]]) -> None:

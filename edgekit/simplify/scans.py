@@ -29,14 +29,12 @@ def unroll_scan(graph: ir.Model, node: ir.Node) -> None:
     scanned = facts.attribute(node, "num_scan_inputs")
     states: list[ir.Value | None] = list(node.inputs)[: len(node.inputs) - scanned]
     count = len(states)
-    for value in list(body.initializers.values()):
-        del body.initializers[str(value.name)]
-        graph.graph.register_initializer(value)
+    constants = edit.adopt_constants(graph, body)
     nodes: list[ir.Node] = []
     rows: list[list[ir.Value]] = [[] for _ in list(body.outputs)[count:]]
     for step in range(steps):
         slices = [_slice(graph, node, index, step, steps, nodes) for index in range(scanned)]
-        known = dict(zip(body.inputs, [*states, *slices], strict=True))
+        known = constants | dict(zip(body.inputs, [*states, *slices], strict=True))
         results = _copied(body, known, f"{node.name}_{step}", nodes)
         states = [*results[:count]]
         for row, value in zip(rows, results[count:], strict=True):

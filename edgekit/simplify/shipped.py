@@ -25,6 +25,7 @@ from onnxscript.rewriter.rules.common import (
 
 from edgekit.graph import edit, facts
 from edgekit.simplify.clamps import merge_clamps
+from edgekit.simplify.constants import is_computed_otherwise
 
 LEFT_OUT = frozenset({*_no_op.rules, *_fuse_relus_clips.rules, *_min_max_to_clip.rules})
 FOLDED_ELEMENTS = 1 << 20
@@ -44,7 +45,9 @@ def fold(graph: ir.Model) -> ir.Model:
     rules = [rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule not in LEFT_OUT and rule not in blind]
     fusions = rewriter.RewritePass([*rules, dropout_inference_rule, dropout_zero_rule])
     for _ in range(ROUNDS):
-        optimizer.fold_constants(graph, onnx_shape_inference=True, input_size_limit=FOLDED_ELEMENTS)
+        optimizer.fold_constants(
+            graph, onnx_shape_inference=True, input_size_limit=FOLDED_ELEMENTS, should_fold=_should_fold
+        )
         drop_neutral_operands(graph)
         fusions(graph)
         merge_clamps(graph)
@@ -58,6 +61,11 @@ def _blind_to_reductions(graph: ir.Model) -> list[rewriter.RewriteRule]:
     scattered = [node for node in graph.graph.all_nodes() if node.op_type == "ScatterND"]
     reducing = any(facts.attribute(node, "reduction", "none") != "none" for node in scattered)
     return [no_op_static_scatter_nd_rule] if reducing else []
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    """None: as its own rules have it."""
+    return False if is_computed_otherwise(node) else None
 
 
 def _tidied(graph: ir.Model) -> None:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgekit.simplify import simplify
 from edgekit.simplify.constants import fold_constants
-from tests.models import graph, histogram, node, run
+from tests.models import graph, histogram, node, run, weights
+from tests.simplify.keeps import kept
 
 
 def test_sizes_that_are_known_are_constants():
@@ -64,3 +66,53 @@ def test_the_branch_that_is_always_taken():
         assert histogram(folded) == {op: 1}
         x = np.array([[-1, 0, 2]], np.float32)
         np.testing.assert_array_equal(run(folded, {"x": x})["y"], np.maximum(x, 0) if taken else -x)
+
+
+@pytest.mark.parametrize(
+    "constant",
+    [
+        node("LpNormalization", ["c"], ["k"], p=1, axis=1),
+        node("LRN", ["c"], ["k"], size=3),
+        node("Resize", ["c", "", "s"], ["k"], mode="linear", coordinate_transformation_mode="align_corners"),
+        node("Resize", ["c", "", "s"], ["k"], mode="cubic"),
+        node("Resize", ["c", "", "", "z"], ["k"], mode="linear", coordinate_transformation_mode="align_corners"),
+    ],
+    ids=["LpNormalization", "LRN", "corners of a fraction", "cubic", "corners by sizes"],
+)
+def test_constants_are_what_the_runtimes_compute(constant):
+    """ONNX's reference implementation is another about some of them."""
+    known = {"c": weights(1, 2, 6, 6), "s": np.array([1, 1, 1.5, 0.6], np.float32), "z": np.array([1, 2, 9, 4])}
+    nodes = [constant, node("ReduceSum", ["x"], ["t"]), node("Mul", ["k", "t"])]
+    used = {name: known[name] for name in constant.input if name}
+    model = graph({"x": (1, 3)}, nodes, used)
+    kept(model, simplify(model))
+
+
+def branch(op, name):
+    """It reads x and a constant of a name that its sibling has too."""
+    output = helper.make_tensor_value_info("o", TensorProto.FLOAT, None)
+    table = numpy_helper.from_array(weights(3, seed=len(op)), "c")
+    return helper.make_graph([helper.make_node(op, [name, "c"], ["o"], name=op)], op, [], [output], [table])
+
+
+def test_branches_that_use_one_name():
+    branches = {"then_branch": branch("Add", "x"), "else_branch": branch("Sub", "x")}
+    behind = {"then_branch": branch("Mul", "a"), "else_branch": branch("Div", "a")}
+    nodes = [node("If", ["t"], ["a"], **branches), node("If", ["t"], ["b"], **behind), node("Add", ["a", "b"])]
+    model = graph({"x": (1, 3)}, nodes, {"t": np.asarray(True)})
+    folded = fold_constants(model)
+    assert histogram(folded) == {"Add": 2, "Mul": 1}
+    x = np.array([[-1, 0, 2]], np.float32)
+    np.testing.assert_array_equal(run(folded, {"x": x})["y"], run(model, {"x": x})["y"])
+
+
+def test_a_branch_that_gives_its_constant():
+    output = helper.make_tensor_value_info("c", TensorProto.FLOAT, None)
+    one = helper.make_graph([], "g", [], [output], [numpy_helper.from_array(np.ones(3, np.float32), "c")])
+    model = graph(
+        {"x": (1, 3)},
+        [node("If", ["t"], ["a"], then_branch=one, else_branch=one), node("Add", ["a", "x"])],
+        {"t": np.asarray(True)},
+    )
+    x = np.array([[-1, 0, 2]], np.float32)
+    np.testing.assert_array_equal(run(fold_constants(model), {"x": x})["y"], x + 1)

@@ -46,3 +46,27 @@ def test_steps(attributes: dict[str, list[int]]) -> None:
     expected, found = run(model, feeds), run(after, feeds)
     for name in ("e", "y"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-6)
+
+
+def test_two_scans_of_one_body() -> None:
+    """Their bodies' constants have the same names, and one is a row of the result itself."""
+    vector = [helper.make_tensor_value_info(name, F32, (3,)) for name in ("r", "o", "c")]
+    table = onnx.numpy_helper.from_array(np.array([1, 2, 3], np.float32), "c")
+    body = helper.make_graph(
+        [helper.make_node("Mul", ["r", "c"], ["o"], name="m")], "b", vector[:1], vector[1:], [table]
+    )
+    nodes = [
+        helper.make_node("Scan", ["x"], ["y", "k"], name="first", body=body, num_scan_inputs=1),
+        helper.make_node("Scan", ["y"], ["z", "l"], name="second", body=body, num_scan_inputs=1),
+    ]
+    values = [helper.make_tensor_value_info(name, F32, (2, 3)) for name in ("x", "k", "z")]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", values[:1], values[1:]),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    after = fold_constants(ir.from_proto(model))
+    x, row = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32), np.array([1, 2, 3], np.float32)
+    found = run(after, {"x": x})
+    np.testing.assert_array_equal(found["k"], [row, row])
+    np.testing.assert_array_equal(found["z"], x * row * row)
