@@ -105,11 +105,13 @@ def _to_known_plane(graph: ir.Model, node: ir.Node) -> None:
     before, after = facts.shape(x)[2:], facts.shape(output)[2:]
     if None in (*before, *after) or x.shape[:2] != output.shape[:2] or "axes" in node.attributes:
         return
+    if facts.attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":  # it goes with sizes alone
+        return
     factors = np.array(after, np.float32) / np.array(before, np.float32)
     if not np.array_equal(factors * np.array(before, np.float32), np.array(after, np.float32)):
         return  # rounding would lose a row
     scales = edit.add_constant(graph, f"{output.name}_factors", np.concatenate([np.ones(2, np.float32), factors]))
-    edit.replace(graph, node, [edit.new_node(node, "Resize", [x, None, scales], dict(node.attributes))])
+    edit.replace(graph, node, [edit.new_node(node, "Resize", [x, node.inputs[1], scales], dict(node.attributes))])
 
 
 def _resizes_nothing(node: ir.Node) -> bool:

@@ -16,7 +16,8 @@ from edgekit.graph import facts
 Size = int | str
 """A number, or the name of a symbol."""
 
-SAME = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"})  # a vector of sizes stays what it is
+SAME = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Identity"})  # a vector of sizes stays what it is
+WIDE = frozenset({ir.DataType.INT64, ir.DataType.INT32})  # holds every size
 DEEPEST = 12
 
 
@@ -32,6 +33,8 @@ def sizes_of(value: ir.Value | None, depth: int = DEEPEST) -> list[Size] | None:
         case "Shape":
             return _shape_of(producer)
         case op if op in SAME:
+            return sizes_of(producer.inputs[0], depth - 1)
+        case "Cast" if facts.attribute(producer, "to") in WIDE:
             return sizes_of(producer.inputs[0], depth - 1)
         case "Concat":
             parts = [sizes_of(part, depth - 1) for part in producer.inputs]

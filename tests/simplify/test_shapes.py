@@ -136,3 +136,21 @@ def test_a_resize_by_one_goes(settings):
     factors = {"s": np.ones(4, np.float32)}
     nodes = [node("Relu", ["x"], ["r"]), node("Resize", ["r", "", "s"], nearest_mode="ceil", **settings)]
     assert ops(canonical(nodes, factors)) == (["Relu", "Resize"] if settings else ["Relu"])
+
+
+CROP = {"coordinate_transformation_mode": "tf_crop_and_resize"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "by_factors"), [(CROP, True), ({"keep_aspect_ratio_policy": "not_larger"}, False)]
+)
+def test_a_resize_keeps_its_region_and_its_policy(settings, by_factors):
+    nodes = [
+        node("Shape", ["x"], ["s"], start=0, end=2),
+        node("Concat", ["s", "plane"], ["sizes"], axis=0),
+        node("Resize", ["x", "region", "", "sizes"], mode="linear", **settings),
+    ]
+    region = np.array([0, 0, 0.2, 0.1, 1, 1, 0.9, 0.7], np.float32)
+    model = tidy(graph(PLANE, nodes, {"plane": integers(12, 16), "region": region}))
+    after = tidy(kept(model, canonical_shapes(model)))
+    assert (ops(after) == ["Resize"]) is by_factors

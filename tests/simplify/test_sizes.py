@@ -1,5 +1,6 @@
 import numpy as np
 import onnx_ir as ir
+import pytest
 
 from edgekit.graph import facts
 from edgekit.simplify.shapes import canonical_shapes
@@ -37,3 +38,14 @@ def test_a_reshape_to_computed_sizes_gets_a_constant_shape():
     simple = kept(MODEL, canonical_shapes(MODEL))
     reshape = simple.graph[-1]
     assert facts.constant(reshape.inputs[1]).tolist() == [-1, 3, 8]
+
+
+@pytest.mark.parametrize(("to", "known"), [("INT64", True), ("INT32", True), ("BOOL", False), ("INT8", False)])
+def test_a_cast_keeps_sizes_where_it_holds_them(to, known):
+    nodes = [
+        node("Shape", ["x"], ["s"], start=1),
+        node("Cast", ["s"], ["c"], to=ir.DataType[to]),
+        node("Cast", ["c"], to=ir.DataType.INT64),
+    ]
+    model = graph({"x": (2, 3, 200)}, nodes)
+    assert sizes_of(model.graph.outputs[0]) == ([3, 200] if known else None)
