@@ -238,7 +238,8 @@ PAGES: dict[str, Page] = {
     "EK213": Page(
         Exit.UNSUPPORTED,
         "shape known only at run time",
-        "The result of an op has a size that depends on the data, or is a sequence: neither file can hold that.",
+        "The result of an op has a size that depends on the data, or is a sequence: neither file can hold that. Or it"
+        " depends on the batch in another way than so much per sample, as where samples are joined with each other.",
     ),
     "EK212": Page(Exit.UNSUPPORTED, "fixed batch", "The file takes only one batch size, other than 1."),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferencePass
 
-from edgekit.graph import edit, facts
+from edgekit.errors import EdgekitError
+from edgekit.graph import edit, facts, source
 from edgekit.simplify.constants import fold_constants
 from edgekit.simplify.sizes import sizes_of
 
@@ -25,22 +26,51 @@ BATCH = "batch"
 
 
 def settle_shapes(graph: ir.Model) -> ir.Model:
-    """Sizes that do not depend on the batch become numbers, the others "batch" or "98*batch"."""
+    """Sizes that do not depend on the batch become numbers, the others "batch" or "98*batch".
+
+    Raises EK213 for a size that depends on the batch in another way: a sample's result would not be its own.
+    """
     graph = graph.clone()
-    probe = graph.clone()
-    if not _open_inputs(probe):
+    if not _open_inputs(graph):
         return graph
+    symbol = next(str(value.shape[0]) for value in _open_inputs(graph) if value.shape is not None)
+    many, single = (_inferred(graph, batch).graph for batch in (PROBE, 1))
+    for node, of_many, of_one in zip(graph.graph, many, single, strict=True):
+        for value, found, alone in zip(node.outputs, of_many.outputs, of_one.outputs, strict=True):
+            if found.shape is None or not found.shape.is_static():
+                continue
+            if not _is_per_sample(found.shape, alone.shape):
+                raise _mixes_samples(node, value)
+            value.shape = open_shape(facts.static_shape(found), symbol)
+    return graph
+
+
+def _inferred(graph: ir.Model, batch: int) -> ir.Model:
+    probe = graph.clone()
     for value in _open_inputs(probe):
-        value.shape = _with_first(value, PROBE)
+        value.shape = _with_first(value, batch)
     for value in [*(v for node in probe.graph for v in node.outputs), *probe.graph.outputs]:
         value.shape = None
-    inferred = ShapeInferencePass()(probe).model
-    symbol = next(str(value.shape[0]) for value in _open_inputs(graph) if value.shape is not None)
-    for node, twin in zip(graph.graph, inferred.graph, strict=True):
-        for value, found in zip(node.outputs, twin.outputs, strict=True):
-            if found.shape is not None and all(isinstance(d, int) for d in found.shape):
-                value.shape = open_shape(facts.static_shape(found), symbol)
-    return graph
+    return ShapeInferencePass()(probe).model
+
+
+def _is_per_sample(many: ir.Shape, single: ir.Shape | None) -> bool:
+    """Whether each size of PROBE samples is that of one sample, or PROBE times that.
+
+    Not judged where the ranks differ, as behind a Squeeze of whatever is 1, or where one sample leaves it open.
+    """
+    if single is None or not single.is_static() or len(many) != len(single):
+        return True
+    return all(n in (d, d * PROBE) for n, d in zip(many.numpy(), single.numpy(), strict=True))
+
+
+def _mixes_samples(node: ir.Node, value: ir.Value) -> EdgekitError:
+    return EdgekitError(
+        "EK213",
+        f"the size of '{value.name}' is neither fixed nor so much per sample",
+        f"{source.describe(node)} cuts, joins or multiplies along the batch",
+        "leave that part of the model out, or export the model with a batch of 1 fixed",
+    )
 
 
 def fold_sizes(graph: ir.Model) -> ir.Model:

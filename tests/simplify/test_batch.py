@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from edgekit.errors import EdgekitError
 from edgekit.graph import cost, facts
 from edgekit.simplify.batch import fold_sizes, fold_tokens, settle_shapes
 from tests.models import graph, node, ops, weights
@@ -69,3 +71,41 @@ def test_a_mask_of_tokens_by_tokens_is_constant():
     known = {"first": np.array([1]), "second": np.array([2]), "one": np.float32(1)}
     model = settle_shapes(graph(TOKENS, nodes, known))
     assert ops(kept(model, fold_sizes(model))) == ["MatMul"]
+
+
+MIXED = {
+    "one more": [node("Concat", ["x", "row"], axis=0)],
+    "one less": [node("Slice", ["x", "one", "last", "zero"])],
+    "at most two": [node("Slice", ["x", "zero", "two", "zero"])],
+    "half": [node("Split", ["x"], ["y", "z"], axis=0, num_outputs=2)],
+    "each with each": [
+        node("Reshape", ["x", "rows"], ["r"]),
+        node("Transpose", ["r"], ["t"]),
+        node("MatMul", ["r", "t"], ["m"]),
+        node("Reshape", ["m", "flat"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_sizes_that_mix_samples_are_refused(case):
+    nodes = MIXED[case]
+    known = {"row": weights(1, 6, 8), "one": np.array([1]), "last": np.array([2**62]), "zero": np.array([0]),
+             "two": np.array([2]), "rows": np.array([-1, 48]), "flat": np.array([-1])}  # fmt: skip
+    used = {name for one in nodes for name in one.input}
+    model = graph(TOKENS, nodes, {name: array for name, array in known.items() if name in used})
+    with pytest.raises(EdgekitError, match="per sample") as caught:
+        settle_shapes(model)
+    assert caught.value.code == "EK213"
+
+
+def test_scores_of_each_sample_for_each_are_left():
+    nodes = [node("Reshape", ["x", "rows"], ["r"]), node("Transpose", ["r"], ["t"]), node("MatMul", ["r", "t"])]
+    model = settle_shapes(graph(TOKENS, nodes, {"rows": np.array([-1, 48])}))
+    assert [str(size) for size in model.graph[-1].outputs[0].shape] == ["batch", "batch"]
+
+
+def test_a_squeeze_of_whatever_is_one_is_that_of_a_sample():
+    nodes = [node("Unsqueeze", ["x", "axis"], ["u"]), node("Squeeze", ["u"])]
+    model = settle_shapes(graph(TOKENS, nodes, {"axis": np.array([1])}))
+    assert facts.shape(model.graph[-1].outputs[0]) == (None, 6, 8)
