@@ -54,13 +54,19 @@ class Options(TypedDict, total=False):
     recipe: str | Path
 
 
+class QuantizeOptions(Options, total=False):
+    """What `quantize` takes beside these."""
+
+    precision: Literal["int8", "int16x8", "int8-dynamic", "float16"]
+
+
 def quantize(
     source: Model,
     samples: SamplesGiven | None = None,
     *,
     out: str | Path | None = None,
     progress: Progress = SILENT,
-    **options: Unpack[Options],
+    **options: Unpack[QuantizeOptions],
 ) -> Report:
     """Turn a trained model into verified INT8 ONNX and TFLite files; returns what `edgekit quantize` prints.
 
@@ -73,7 +79,7 @@ def quantize(
         print(report)
         report.verification.scores[1].drop
     """
-    recipe, given = _read(source, samples, out, options)
+    recipe, given = _read(source, samples, out, options, QuantizeOptions)
     return pipeline.quantize(recipe, progress, given)
 
 
@@ -105,10 +111,14 @@ def compare(
 
 
 def _read(
-    source: Model, samples: SamplesGiven | None, out: str | Path | None, options: Options
+    source: Model,
+    samples: SamplesGiven | None,
+    out: str | Path | None,
+    options: Options,
+    known: type[Options] = Options,
 ) -> tuple[Recipe, Given]:
-    """Paths go into the recipe, what is in memory goes beside it."""
-    _refuse_unknown(options)
+    """Paths go into the recipe, what is in memory goes beside it. known: the options that the function takes."""
+    _refuse_unknown(options, known.__annotations__)
     said: dict[str, Any] = {**options, "path": source, "data": samples, "output": out}
     memory = {name: said.pop(name) for name in ("path", "data", "calib", "eval") if _in_memory(said.get(name))}
     if "path" in memory:
@@ -123,10 +133,10 @@ def _read(
     return load_recipe(None if recipe is None else Path(recipe), flags.by_section(said)), given
 
 
-def _refuse_unknown(options: Options) -> None:
-    for name in options.keys() - Options.__annotations__.keys():
-        near = difflib.get_close_matches(name, Options.__annotations__, 1)
-        fix = f"did you mean '{near[0]}'?" if near else f"the options are {', '.join(Options.__annotations__)}"
+def _refuse_unknown(options: Options, known: Mapping[str, object]) -> None:
+    for name in options.keys() - known.keys():
+        near = difflib.get_close_matches(name, known, 1)
+        fix = f"did you mean '{near[0]}'?" if near else f"the options are {', '.join(known)}"
         raise EdgekitError("EK197", f"unknown option '{name}'", "neither the command line nor a recipe has it", fix)
 
 

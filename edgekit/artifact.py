@@ -18,7 +18,10 @@ from edgekit import affine
 
 Arrays = dict[str, NDArray[Any]]
 Format = Literal["onnx", "tflite"]
-Precision = Literal["float32", "float16", "int8"]
+Precision = Literal["float32", "float16", "int8", "int16x8", "int8-dynamic"]
+"""int16x8: int16 activations, int8 weights; int8-dynamic: int8 weights under float activations."""
+INTEGERS: dict[Precision, str] = {"int8": "INT8", "int16x8": "INT16x8", "int8-dynamic": "dynamic"}
+"""The precisions in which integers stand for real numbers, and how tables call them."""
 REORDERED = ":reordered"
 """How a file's tensor is called that holds a value of the model in another order of channels: it is made by the model's
 op, but its numbers stand elsewhere."""
@@ -86,7 +89,7 @@ class Artifact:
     @property
     def label(self) -> str:
         """How tables name it: 'INT8 TFLite'."""
-        return f"{self.precision.upper() if self.precision == 'int8' else self.precision} {FORMAT_NAMES[self.format]}"
+        return f"{INTEGERS.get(self.precision, self.precision)} {FORMAT_NAMES[self.format]}"
 
 
 FORMAT_NAMES = {"onnx": "ONNX", "tflite": "TFLite"}

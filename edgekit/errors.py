@@ -169,6 +169,12 @@ PAGES: dict[str, Page] = {
         Exit.USAGE, "wrong value", "A key of a recipe or device, or the option over it, has a value it cannot have."
     ),
     "EK153": Page(Exit.USAGE, "missing key", "A recipe or device lacks a key that has no default."),
+    "EK154": Page(
+        Exit.USAGE,
+        "an option that says nothing",
+        "A precision or a scheme leaves an option without an effect: there are no ranges to choose where activations"
+        " stay in float, for one. The message names the two.",
+    ),
     "EK160": Page(
         Exit.USAGE, "unknown device", "--device takes a name that edgekit carries, or the path of a device's TOML file."
     ),

@@ -24,6 +24,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "mean": ("preprocess", "mean"),
     "std": ("preprocess", "std"),
     "samples_layout": ("preprocess", "layout"),
+    "precision": ("quantize", "precision"),
     "ranges": ("quantize", "ranges"),
     "keep_float": ("quantize", "keep_float"),
     "io": ("quantize", "io"),

@@ -14,8 +14,6 @@ from edgekit.recipe import Recipe
 FileKey = tuple[Precision, Format]
 REPORT_NAME = "report.json"
 
-_INFIX: dict[Precision, str] = {"float32": "", "float16": ".float16", "int8": ".int8"}
-
 
 class Outputs:
     """Refuses at once what is in the way (EK195); inside `with`, `folder` is where to write.
@@ -27,7 +25,7 @@ class Outputs:
     def __init__(self, recipe: Recipe, keys: Sequence[FileKey]) -> None:
         self.stem = Path(recipe.model.path.partition(".py:")[0]).stem
         self.directory = recipe.output.directory or Path(f"{self.stem}-edgekit")
-        self.names = {key: f"{self.stem}{_INFIX[key[0]]}.{key[1]}" for key in keys}
+        self.names = {key: f"{self.stem}{_infix(key[0])}.{key[1]}" for key in keys}
         staging.refuse_existing(self.directory, [*self.names.values(), REPORT_NAME], recipe.output.overwrite)
         self._staged = staging.staged(self.directory)
 
@@ -44,3 +42,7 @@ class Outputs:
     def keep(self, report: str) -> None:
         """Write the report beside the files."""
         (self.folder / REPORT_NAME).write_text(report, encoding="utf-8")
+
+
+def _infix(precision: Precision) -> str:
+    return "" if precision == "float32" else f".{precision}"

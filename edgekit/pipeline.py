@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -31,12 +31,15 @@ from edgekit.quantize.coverage import Coverage
 from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.quantize.doubts import Examination, examined
 from edgekit.quantize.norms import Norms, first_norm
+from edgekit.quantize.weights_only import quantize_weights
 from edgekit.recipe import Recipe
 from edgekit.report import Report, compose, this_machine
+from edgekit.report.facts import QuantizationFacts
 from edgekit.run.ahead import ahead
 from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
+from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 from edgekit.simplify import simplify, unroll
 from edgekit.verify import expected, suited, verify
@@ -49,60 +52,48 @@ Answers = Iterator[list[NDArray[Any]]]
 
 
 def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
-    """Turn the model that a recipe names into verified INT8 files.
+    """Turn the model that a recipe names into verified INT8 files, or files of another precision.
 
     Raises EdgekitError; an EK5xx comes after the other files were written and reported.
     """
+    precision = recipe.quantize.precision
+    if precision == "float16":
+        return convert(recipe, precision, progress, given)
     progress = Timed(progress)
     device = load_device(recipe.device) if recipe.device else None
-    keys: list[FileKey] = [("float32", "onnx"), *(("int8", format) for format in recipe.output.formats)]
+    keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
     outputs = Outputs(recipe, keys)
     recognized(_source(recipe, given))
-    data = _read(recipe, given, progress, calibrate=True)
+    calibrate = precision != "int8-dynamic"
+    data = _read(recipe, given, progress, calibrate=calibrate)
     with outputs, crew() as workers:
         model = _loaded(recipe, given, data.any, progress)
-        data = (data if data.calibration is not None else _synthesized(model, data, progress)).named(model.inputs)
+        made_up = calibrate and data.calibration is None
+        data = (_synthesized(model, data, progress) if made_up else data).named(model.inputs)
         with _answering(model, data.evaluation) as answers:
             captured = _captured(model, progress)
             norms = first_norm(captured.graph)
             with progress.step("simplifying"):
                 graph = checked(simplify(captured.graph))
                 steps = checked(unroll(graph))
-            whole = device is not None and device.hard_swish == "whole"
-            target = steps if whole else checked(decompose_hard_swish(steps))
-            quantized = to_int8(
-                target,
-                data.for_calibration,
-                workers,
-                recipe.quantize.ranges,
-                recipe.quantize.keep_float,
-                progress,
-                io_int8=recipe.quantize.io == "int8",
-                norms=norms,
-            )
-            graphs = {key: graph if key[0] == "float32" else checked(quantized.graph) for key in keys}
+            integers = _in_integers(recipe, device, steps, norms, data, workers, progress)
+            graphs = {key: graph if key[0] == "float32" else checked(integers.graph) for key in keys}
             wishes = _wishes(recipe, device, data)
             with progress.step("lowering"):
                 lowered, refusals = _lowered(graphs, outputs, wishes)
             peers = _float_peers({"onnx": graph, "tflite": steps}, lowered, outputs, wishes)
-            coverage = Coverage(quantized.calibrated.calibration.inputs)
+            coverage = Coverage(integers.quantized.calibrated.calibration.inputs if integers.quantized else {})
             with _running([*lowered, *peers], recipe) as runners:
                 files = runners[: len(lowered)]
                 verification = _verified(
-                    recipe, captured, quantized.base, answers, files, data, progress, coverage.update
+                    recipe, captured, integers.base, answers, files, data, progress, coverage.update
                 )
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
                 data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
-                quantization=compose.quantization_facts(
-                    quantized,
-                    recipe.quantize.ranges,
-                    recipe.quantize.io,
-                    quantized.base,
-                    calibrated=not data.synthesized,
-                ),
-                calibration=None if data.synthesized else _examined(quantized, norms, data, coverage),
+                quantization=integers.facts,
+                calibration=_examined(integers.quantized, norms, data, coverage),
                 verification=verification,
                 latencies=latencies,
                 stages_s=progress.seconds,
@@ -111,6 +102,52 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     if refusals:
         raise refusals[0]
     return report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integers:
+    """A graph with integers, the float graph that it was made of, and what the report says of it.
+
+    quantized: how it came about, None where only weights were rounded.
+    """
+
+    graph: ir.Model
+    base: ir.Model
+    facts: QuantizationFacts
+    quantized: Quantized | None = None
+
+
+def _in_integers(
+    recipe: Recipe,
+    device: Device | None,
+    graph: ir.Model,
+    norms: Norms,
+    data: Data,
+    workers: Sequence[Worker],
+    progress: Progress,
+) -> Integers:
+    """The float graph in the precision that the recipe asks for."""
+    wanted = recipe.quantize
+    if wanted.precision == "int8-dynamic":
+        made = quantize_weights(graph, wanted.keep_float)
+        return Integers(graph=made.graph, base=graph, facts=compose.weights_facts(made, graph))
+    whole = device is not None and device.hard_swish == "whole"
+    target = graph if whole else checked(decompose_hard_swish(graph))
+    quantized = to_int8(
+        target,
+        data.for_calibration,
+        workers,
+        wanted.ranges,
+        wanted.keep_float,
+        progress,
+        io_int8=wanted.io == "int8",
+        norms=norms,
+        int16=[node.name or "" for node in target.graph] if wanted.precision == "int16x8" else [],
+    )
+    facts = compose.quantization_facts(
+        quantized, wanted.precision, wanted.ranges, wanted.io, quantized.base, calibrated=not data.synthesized
+    )
+    return Integers(graph=quantized.graph, base=quantized.base, facts=facts, quantized=quantized)
 
 
 def convert(
@@ -313,8 +350,10 @@ def _verified(
     )
 
 
-def _examined(quantized: Quantized, norms: Norms, data: Data, coverage: Coverage) -> Examination:
-    """What speaks against the calibration samples."""
+def _examined(quantized: Quantized | None, norms: Norms, data: Data, coverage: Coverage) -> Examination | None:
+    """What speaks against the calibration samples, where somebody gave some."""
+    if quantized is None or data.synthesized:
+        return None
     base = quantized.calibrated
     return examined(
         base.graph,

@@ -45,8 +45,10 @@ class Data(Section):
 
 
 class Quantize(Section):
-    """ranges: how activation ranges are chosen; io: what the INT8 files take and give; keep_float: names of nodes."""
+    """precision: of the files; ranges: how activation ranges are chosen; io: what the INT8 files take and give;
+    keep_float: names of nodes."""
 
+    precision: Literal["int8", "int16x8", "int8-dynamic", "float16"] = "int8"
     ranges: Ranges = "auto"
     io: Literal["float32", "int8"] = "float32"
     keep_float: tuple[NonEmpty, ...] = ()
@@ -103,6 +105,7 @@ def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, A
             keys[section] = {**keys.get(section, {}), **values}
     recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options")
     _check_data(recipe.data)
+    _check_precision(recipe.quantize)
     return recipe
 
 
@@ -126,6 +129,33 @@ def _check_data(data: Data) -> None:
             "data is split into calibration and evaluation, so there is nothing left to say",
             "give --data alone, or --calib and --eval",
         )
+
+
+POINTLESS: Mapping[str, Mapping[str, str]] = {  # precision -> key -> why it says nothing there
+    "int16x8": {
+        "ranges": "int16 has steps enough for the whole range of every tensor",
+        "io": "its files work on int16, not int8",
+    },
+    "int8-dynamic": {"ranges": "activations stay in float", "io": "activations stay in float"},
+    "float16": {
+        "ranges": "nothing is rounded to integers",
+        "io": "nothing is rounded to integers",
+        "keep_float": "ops compute in float32 as it is, and only their weights are stored in float16",
+    },
+}
+
+
+def _check_precision(quantize: Quantize) -> None:
+    defaults = Quantize()
+    for key, why in POINTLESS.get(quantize.precision, {}).items():
+        if getattr(quantize, key) != getattr(defaults, key):
+            option = f"--{key.replace('_', '-')}"
+            raise EdgekitError(
+                "EK154",
+                f"{option} does not go with --precision {quantize.precision}",
+                why,
+                f"leave {option} out, or take --precision int8",
+            )
 
 
 PATHS = {"model": ("path", "factory"), "data": ("data", "calibration", "evaluation"), "output": ("directory",)}

@@ -107,4 +107,4 @@ def test_an_unknown_option_is_refused() -> None:
 
 
 def test_options_are_those_of_the_command_line() -> None:
-    assert api.Options.__annotations__.keys() - {"recipe"} == flags.FLAGS.keys() - {"path", "data", "output"}
+    assert api.QuantizeOptions.__annotations__.keys() - {"recipe"} == flags.FLAGS.keys() - {"path", "data", "output"}

@@ -16,6 +16,8 @@ def recipe(model: str, **output: object) -> Recipe:
 def test_names_follow_the_model(tmp_path: Path) -> None:
     outputs = Outputs(recipe("nets/net.v2.pt", directory=tmp_path), [("float32", "onnx"), ("int8", "tflite")])
     assert list(outputs.names.values()) == ["net.v2.onnx", "net.v2.int8.tflite"]
+    named = Outputs(recipe("net.pt", directory=tmp_path), [("int16x8", "onnx"), ("int8-dynamic", "tflite")])
+    assert list(named.names.values()) == ["net.int16x8.onnx", "net.int8-dynamic.tflite"]
     assert Outputs(recipe("zoo.py:resnet"), []).directory == Path("zoo-edgekit")
 
 

@@ -222,3 +222,32 @@ def test_integer_inputs_have_one_scale(uneven):
     report = pipeline.quantize(uneven.recipe("integers", quantize={"io": "int8"}))
     assert not report.quantization.kept_float
     assert {spec.dtype for file in report.files[1:] for spec in file.inputs} == {"int8", "uint8"}
+
+
+@pytest.mark.parametrize(
+    ("precision", "title"), [("int16x8", "INT16x8"), ("int8-dynamic", "dynamic"), ("float16", "float16")]
+)
+def test_other_precisions_through_the_same_door(place, precision, title):
+    report = pipeline.quantize(place.recipe(f"as-{precision}", quantize={"precision": precision}))
+    names = {path.name for path in (place.folder / f"as-{precision}").iterdir()}
+    assert {f"tiny.{precision}.onnx", f"tiny.{precision}.tflite"} <= names
+    labels = [f"{title} ONNX", f"{title} TFLite"]
+    assert [file.label for file in report.files][-2:] == labels
+    assert all(score.value > 0.9 for score in report.verification.scores)
+    for file in report.files:
+        assert opened(Path(file.path)).precision == file.precision
+    if precision == "float16":
+        assert report.quantization is None
+        return
+    assert [ledger.label for ledger in report.verification.ledgers] == labels
+    assert (report.quantization.precision, report.quantization.calibrated) == (precision, True)
+    assert report.quantization.scheme in str(report)
+    lite = report.verification.ledgers[1]
+    assert lite.int16_macs_share == 1.0 if precision == "int16x8" else lite.int8_macs_share == 0.0
+    assert [agreement.top1 for agreement in report.verification.agreements] == [1.0]
+
+
+def test_weights_alone_need_no_samples(place):
+    report = pipeline.quantize(place.recipe("weights-alone", {"seed": 0}, quantize={"precision": "int8-dynamic"}))
+    assert report.verification is None
+    assert not any("uncalibrated" in warning for warning in warnings(report))

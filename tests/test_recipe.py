@@ -150,3 +150,21 @@ def test_a_section_that_is_none(tmp_path: Path, text: str) -> None:
 
 def test_recipes_have_a_json_schema() -> None:
     assert "quantize" in Recipe.model_json_schema()["properties"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "key", "value"),
+    [
+        ("int16x8", "ranges", "mse"),
+        ("int16x8", "io", "int8"),
+        ("int8-dynamic", "ranges", "mse"),
+        ("int8-dynamic", "io", "int8"),
+        ("float16", "ranges", "mse"),
+        ("float16", "io", "int8"),
+        ("float16", "keep_float", ["conv"]),
+    ],
+)
+def test_an_option_that_says_nothing_is_refused(precision: str, key: str, value: object) -> None:
+    error = refused("EK154", quantize={"precision": precision, key: value})
+    assert f"--{key.replace('_', '-')} does not go with --precision {precision}" in error.what
+    load_recipe(None, {**MODEL, "quantize": {"precision": "int8", key: value}})

@@ -43,7 +43,7 @@ def convert(
     verbose: options.Verbose = False,
 ) -> None:
     """Write a model as float32 or float16 ONNX or TFLite."""
-    wanted = options.recipe(context.params)
+    wanted = options.recipe({name: value for name, value in context.params.items() if name != "precision"})
     from edgekit import pipeline
     from edgekit.cli import result
 

@@ -108,6 +108,14 @@ SamplesLayout = Annotated[
 ]
 
 # ---- [quantize] ------------------------------------------------------------------------------------------------------
+Precision = Annotated[
+    Literal["int8", "int16x8", "int8-dynamic", "float16"] | None,
+    typer.Option(
+        "--precision",
+        help="Of the files: int8, int16 activations (int16x8), only weights in int8 (int8-dynamic), or float16."
+        " Default: int8.",
+    ),
+]
 Ranges = Annotated[
     Literal["auto", "minmax", "percentile", "mse", "entropy"] | None,
     typer.Option("--ranges", help="How activation ranges are chosen. Default: auto, the smallest output error."),

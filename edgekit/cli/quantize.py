@@ -29,6 +29,7 @@ def quantize(
     samples_layout: options.SamplesLayout = None,
     input: options.Inputs = None,
     trust_pickle: options.TrustPickle = None,
+    precision: options.Precision = None,
     ranges: options.Ranges = None,
     keep_float: options.KeepFloat = None,
     io: options.Io = None,

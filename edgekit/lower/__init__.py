@@ -16,6 +16,7 @@ from edgekit.lower.batch import at_batch
 from edgekit.lower.half import halve_weights
 from edgekit.lower.onnx import to_onnx
 from edgekit.lower.tflite import to_tflite
+from edgekit.lower.weights import widen_at_load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +45,21 @@ def lower(graph: ir.Model, format: Format, precision: Precision, path: Path, wis
     """Write the graph to `path`. Raises EK5xx for an op that the format cannot express."""
     if precision == "float16":
         graph = halve_weights(graph)
+    if precision == "int8-dynamic" and format == "onnx":
+        graph = widen_at_load(graph)
+    metadata = {**wishes.metadata, "precision": precision}
     if format == "onnx":
         file = to_onnx(
             graph,
             activations=np.dtype(wishes.activations),
             nhwc=wishes.nhwc,
             io_int8=wishes.io_int8,
-            metadata=wishes.metadata,
+            metadata=metadata,
         )
         data, inputs, outputs = file.data, file.inputs, file.outputs
         transposes = transposed_bytes = None
     else:
-        text = {METADATA_KEY: json.dumps({**wishes.metadata, "batch": wishes.batch}, sort_keys=True)}
+        text = {METADATA_KEY: json.dumps({**metadata, "batch": wishes.batch}, sort_keys=True)}
         graph = at_batch(graph, wishes.batch) if wishes.batch > 1 else graph
         made = to_tflite(graph, nhwc=wishes.nhwc, io_int8=wishes.io_int8, metadata=text)
         data, inputs, outputs = made.data, made.inputs, made.outputs

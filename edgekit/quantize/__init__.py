@@ -23,7 +23,7 @@ from edgekit.quantize.agree import agreeing_scales
 from edgekit.quantize.assign import Plan, Scales, assign
 from edgekit.quantize.blocks import cut
 from edgekit.quantize.calibrate import Calibration, calibrate
-from edgekit.quantize.choose import FIRST, TRIALS, Choice, scales_of, search, search_by_blocks
+from edgekit.quantize.choose import TRIALS, Choice, method_of, scales_of, search, search_by_blocks
 from edgekit.quantize.equalize import equalize
 from edgekit.quantize.inputs import even_inputs
 from edgekit.quantize.norms import NO_NORMS, Norms
@@ -86,19 +86,22 @@ def quantize(
     *,
     io_int8: bool = False,
     norms: Norms = NO_NORMS,
+    int16: Iterable[str] = (),
 ) -> Quantized:
     """Quantize a simplified float graph on calibration samples, whose inputs are named as the graph's.
 
     workers: who runs the model; the result does not depend on how many they are; io_int8: the files take integers;
-    norms: values of the graph whose training statistics are known, to hold the samples' against.
+    norms: values of the graph whose training statistics are known, to hold the samples' against;
+    int16: names of nodes that compute on int16 activations.
 
     Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
     """
-    plan = assign(graph, keep_float)
+    keep_float, int16 = tuple(keep_float), tuple(int16)
+    plan = assign(graph, keep_float, int16)
     held_out = _held_out_count(graph, plan, len(samples))
     bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
     if not io_int8 and (even := even_inputs(graph, bases[0].calibration.peaks)) is not None:
-        graph, plan = even, assign(even, keep_float)
+        graph, plan = even, assign(even, keep_float, int16)
         bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
     if (even := equalize(graph, bases[0].calibration.peaks)) is not None:
         bases.append(Base(even, calibrate(even, plan, samples, held_out, workers, progress)))
@@ -114,7 +117,7 @@ def quantize(
         calibrated=bases[0],
         plan=plan,
         scales=scales,
-        methods={group.name: choice.get(group.name, FIRST) for group in plan.groups if group.fixed is None},
+        methods={group.name: method_of(group, choice) for group in plan.groups if group.fixed is None},
         weight_rule=best.repair.weights,
         equalized=base is not bases[0],
         biases_corrected=best.repair.biases,

@@ -134,7 +134,7 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str]
     moves values does so in the precision in which they come, and a clamp in that of the op whose result it clamps.
     """
     wanted_float, wanted_int16 = frozenset(keep_float), frozenset(int16)
-    _check_known(wanted_float | wanted_int16, [node.name or "" for node in graph.graph])
+    check_known(wanted_float | wanted_int16, [node.name or "" for node in graph.graph])
     int8_values: set[str] = {value.name or "" for value in graph.graph.inputs if facts.is_float(value)}
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
@@ -195,7 +195,7 @@ def _families(graph: ir.Model) -> dict[str, str]:
     return found
 
 
-def _check_known(wanted: frozenset[str], names: list[str]) -> None:
+def check_known(wanted: frozenset[str], names: list[str]) -> None:
     for name in sorted(wanted.difference(names)):
         near = difflib.get_close_matches(name, names, 1)
         raise EdgekitError(

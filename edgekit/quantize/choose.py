@@ -29,16 +29,20 @@ SAME = 0.02  # ranges whose scales differ by less than this share are one trial
 
 def scales_of(plan: Plan, statistics: Mapping[str, Statistics], choice: Choice) -> dict[str, affine.QParams]:
     """The parameters of every group."""
-    return {group.name: scale_of(group, statistics, choice.get(group.name, FIRST)) for group in plan.groups}
+    return {group.name: scale_of(group, statistics, method_of(group, choice)) for group in plan.groups}
+
+
+def method_of(group: ScaleGroup, choice: Choice) -> Method:
+    """16 bits have steps enough for the whole range."""
+    return "minmax" if group.dtype == affine.INT16 else choice.get(group.name, FIRST)
 
 
 def scale_of(group: ScaleGroup, statistics: Mapping[str, Statistics], method: Method) -> affine.QParams:
     if group.fixed is not None:
         return group.fixed
-    found = Statistics.merged([statistics[name] for name in group.observed])
-    if group.dtype == affine.INT16:  # steps enough for the whole range
-        return affine.symmetric(np.asarray(max(-found.low, found.high) or 1.0, np.float32), None, group.dtype)
-    low, high = candidate(found, method)
+    low, high = candidate(Statistics.merged([statistics[name] for name in group.observed]), method)
+    if group.dtype == affine.INT16:
+        return affine.symmetric(np.asarray(max(-low, high) or 1.0, np.float32), None, group.dtype)
     # A value that is zero throughout stays zero at any scale.
     return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
 

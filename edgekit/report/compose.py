@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx_ir as ir
 
 from edgekit import recipe
-from edgekit.artifact import TensorSpec
+from edgekit.artifact import Precision, TensorSpec
 from edgekit.capture import Captured
 from edgekit.graph import cost, facts, source
 from edgekit.lower import Lowered
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Quantized
+from edgekit.quantize.weights_only import WeightsOnly
 from edgekit.report.facts import (
     DataFacts,
     FileFacts,
@@ -23,6 +25,12 @@ from edgekit.report.facts import (
     TensorFacts,
 )
 from edgekit.samples import Samples
+
+SCHEMES: Mapping[Precision, str] = {
+    "int8": "int8 activations per tensor, int8 weights per channel",
+    "int16x8": "int16 activations per tensor, int8 weights per channel",
+    "int8-dynamic": "float activations, int8 weights per channel",
+}
 
 
 def model_facts(name: str, wanted: recipe.Model, captured: Captured, graph: ir.Model) -> ModelFacts:
@@ -74,21 +82,39 @@ def file_facts(lowered: Lowered, directory: Path) -> FileFacts:
 
 
 def quantization_facts(
-    quantized: Quantized, ranges: str, io: str, graph: ir.Model, *, calibrated: bool
+    quantized: Quantized, precision: Precision, ranges: str, io: str, graph: ir.Model, *, calibrated: bool
 ) -> QuantizationFacts:
     """graph: the float graph that was quantized; calibrated: on samples that somebody gave."""
-    nodes = {node.name or "": node for node in graph.graph}
-    kept = quantized.plan.kept_float.items()
     return QuantizationFacts(
+        precision=precision,
         ranges=ranges,
         chosen=dict(Counter(quantized.methods.values()).most_common()),
         calibrated=calibrated,
         io=io,
-        kept_float=tuple(
-            KeptFloat(node=name, op=nodes[name].op_type, reason=reason, source=source.source_line(nodes[name]))
-            for name, reason in kept
-        ),
+        scheme=SCHEMES[precision],
+        kept_float=_kept_float(graph, quantized.plan.kept_float),
         repairs=_repairs(quantized),
+    )
+
+
+def weights_facts(made: WeightsOnly, graph: ir.Model) -> QuantizationFacts:
+    """graph: the float graph whose weights became integers."""
+    return QuantizationFacts(
+        precision="int8-dynamic",
+        ranges="none",
+        chosen={},
+        calibrated=True,  # nothing is left to calibrate
+        io="float32",
+        scheme=SCHEMES["int8-dynamic"],
+        kept_float=_kept_float(graph, made.kept_float),
+    )
+
+
+def _kept_float(graph: ir.Model, reasons: Mapping[str, str]) -> tuple[KeptFloat, ...]:
+    nodes = {node.name or "": node for node in graph.graph}
+    return tuple(
+        KeptFloat(node=name, op=nodes[name].op_type, reason=reason, source=source.source_line(nodes[name]))
+        for name, reason in reasons.items()
     )
 
 

@@ -94,7 +94,8 @@ class KeptFloat:
 class QuantizationFacts:
     """How real numbers became integers.
 
-    ranges: the method asked for ("auto"); chosen: method -> number of tensors it won ({"mse": 31, "minmax": 10});
+    ranges: the method asked for ("auto"), "none" where there is nothing to choose; chosen: method -> number of tensors
+    it won ({"mse": 31, "minmax": 10});
     calibrated: False where inputs had to be synthesised; io: what the files take and give; scheme: the integers;
     repairs: what was done to win accuracy back ("bias correction: 12 ops"), in order.
     """
@@ -103,6 +104,7 @@ class QuantizationFacts:
     chosen: dict[str, int]
     calibrated: bool
     io: str
+    precision: str = "int8"
     scheme: str = "int8 activations per tensor, int8 weights per channel"
     kept_float: tuple[KeptFloat, ...] = ()
     repairs: tuple[str, ...] = ()

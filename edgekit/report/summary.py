@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgekit import units
+from edgekit.artifact import INTEGERS
 from edgekit.report.facts import FileFacts, Report
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
@@ -15,12 +16,17 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
 METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "mse": "MSE", "mae": "MAE", "sqnr": "SQNR"}
 
 
+def is_integer(label: str) -> bool:
+    """Of a file in which integers stand for real numbers."""
+    return label.partition(" ")[0] in INTEGERS.values()
+
+
 def metric_name(verification: Verification) -> str:
     return METRIC_NAMES.get(verification.metric, verification.metric)
 
 
 def speed_ups(latencies: Sequence[Latency]) -> dict[str, float]:
-    """INT8 label -> how many times as fast as the float file in the same runtime (median over median)."""
+    """Label -> how many times as fast as the float file in the same runtime (median over median)."""
     medians = {latency.label: latency.median_s for latency in latencies}
     ups = {}
     for label, median_s in medians.items():
@@ -33,10 +39,11 @@ def speed_ups(latencies: Sequence[Latency]) -> dict[str, float]:
 
 def headline(report: Report) -> str:
     """The result in one sentence; empty where nothing was quantized."""
-    quantized = [file for file in report.files if file.precision == "int8"]
+    quantized = [file for file in report.files if file.precision in INTEGERS]
     if not quantized:
         return ""
-    noun = "the INT8 file is" if len(quantized) == 1 else "the INT8 files are"
+    name = quantized[0].precision.replace("int", "INT")
+    noun = f"the {name} file is" if len(quantized) == 1 else f"the {name} files are"
     costs = [part for part in (_smaller(report.files, quantized), _faster(report.latencies)) if part]
     said = [f"{noun} {', '.join(costs)}"] if costs else []
     worse = _worse(report.verification)
@@ -51,7 +58,7 @@ def warnings(report: Report) -> tuple[str, ...]:
         unknown = "" if judged else " and accuracy is unknown"
         said.append(f"uncalibrated: no samples were given to calibrate on, so inputs were synthesised{unknown}")
     for label, up in speed_ups(report.latencies).items():
-        if up < 1:
+        if round(up, 2) < 1:
             kind = label.partition(" ")[2]
             said.append(f"{label} is slower than float32 {kind} on this machine: {up:.2f} times its speed")
     if report.data is not None and report.data.overlap:
@@ -110,7 +117,7 @@ def _worse(verification: Verification | None) -> str:
     """The largest drop: what the user risks."""
     if verification is None:
         return ""
-    drops = [score.drop for score in verification.scores if score.label.startswith("INT8") and score.drop is not None]
+    drops = [score.drop for score in verification.scores if is_integer(score.label) and score.drop is not None]
     if not drops:
         return ""
     name = metric_name(verification)

@@ -12,7 +12,7 @@ from rich.text import Text
 from edgekit import units
 from edgekit.plain import plain
 from edgekit.report.facts import Report
-from edgekit.report.summary import metric_name, speed_ups, value_in_words
+from edgekit.report.summary import is_integer, metric_name, speed_ups, value_in_words
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
@@ -53,10 +53,10 @@ def score_table(verification: Verification, gap: str) -> Table:
 
 
 def _by_runtime(labels: Iterable[str]) -> list[str]:
-    """Float and INT8 of one format beside each other, since they are compared with each other."""
+    """Float and integers of one format beside each other, since they are compared with each other."""
     known = list(labels)
     kinds = list(dict.fromkeys(label.rpartition(" ")[2] for label in known))
-    return sorted(known, key=lambda label: (kinds.index(label.rpartition(" ")[2]), label.startswith("INT8")))
+    return sorted(known, key=lambda label: (kinds.index(label.rpartition(" ")[2]), is_integer(label)))
 
 
 def _new_table(

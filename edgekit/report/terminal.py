@@ -18,7 +18,14 @@ from edgekit import units
 from edgekit.outputs import REPORT_NAME
 from edgekit.plain import plain
 from edgekit.report.facts import FileFacts, Report
-from edgekit.report.summary import calibration_doubts, headline, latency_doubts, scale_spread, warnings
+from edgekit.report.summary import (
+    calibration_doubts,
+    headline,
+    is_integer,
+    latency_doubts,
+    scale_spread,
+    warnings,
+)
 from edgekit.report.table import file_table, gap_in, score_table
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
@@ -106,9 +113,11 @@ def _findings(report: Report) -> Table:
     if verification is not None:
         _add_agreements(grid, verification)
         for ledger in verification.ledgers:
-            if ledger.label.startswith("INT8"):
+            if is_integer(ledger.label):
                 grid.add_row(*_ledger_row(ledger, files.get(ledger.label)))
     if report.quantization is not None:
+        if report.quantization.precision != "int8":
+            grid.add_row(_key("integers"), Text(plain(report.quantization.scheme)))
         grid.add_row(_key("ranges"), Text(_ranges_line(report)))
     if report.latencies:
         first = report.latencies[0]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit import affine
-from edgekit.artifact import METADATA_KEY, Artifact, TensorSpec
+from edgekit.artifact import METADATA_KEY, Artifact, Precision, TensorSpec
 from edgekit.errors import EdgekitError
 
 TFLITE_MARK = b"TFL3"  # the flatbuffer's file identifier, at offset 4
@@ -68,7 +68,7 @@ def _onnx(path: Path) -> Artifact:
     return Artifact(
         path=path,
         format="onnx",
-        precision="int8" if quantized else "float16" if halved else "float32",
+        precision=_precision(metadata, quantized=quantized, halved=halved),
         inputs=specs[0],
         outputs=specs[1],
     )
@@ -96,7 +96,7 @@ def _tflite(path: Path) -> Artifact:
     return Artifact(
         path=path,
         format="tflite",
-        precision="int8" if quantized else "float16" if halved else "float32",
+        precision=_precision(metadata, quantized=quantized, halved=halved),
         inputs=specs[0],
         outputs=specs[1],
         batch=int(metadata.get("batch", 1)),
@@ -139,6 +139,14 @@ def _tflite_metadata(model: Any) -> str | None:
         if entry.name.decode() == METADATA_KEY:
             return bytes(model.buffers[entry.buffer].data).decode()
     return None
+
+
+def _precision(metadata: Mapping[str, Any], *, quantized: bool, halved: bool) -> Precision:
+    """What edgekit wrote down, or what the tensors of a file from elsewhere look like."""
+    known: Mapping[str, Precision] = {name: name for name in get_args(Precision)}
+    if (written := known.get(metadata.get("precision", ""))) is not None:
+        return written
+    return "int8" if quantized else "float16" if halved else "float32"
 
 
 def _metadata(text: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import onnx_ir as ir
 
-from edgekit.artifact import Arrays, Artifact
+from edgekit.artifact import INTEGERS, Arrays, Artifact
 from edgekit.errors import EdgekitError
 from edgekit.progress import SILENT, Progress
 from edgekit.run.runner import Runner
@@ -51,7 +51,7 @@ def verify(
     runners = _labelled(opened)
     files = {label: runner.artifact for label, runner in runners.items()}
     chosen = suited(metric, samples)
-    pairs = {pair: _steps(files, pair) for pair in combinations(_int8(files) if graph else list(files), 2)}
+    pairs = {pair: _steps(files, pair) for pair in combinations(_integers(files) if graph else list(files), 2)}
     with ExitStack() as stack:
         threads = {label: ThreadPoolExecutor(1) for label in [TORCH, *files]}
         for thread in threads.values():  # none is waited for: whoever still computes is ended by its owner
@@ -59,11 +59,11 @@ def verify(
         asks = _asks(reference, runners, threads)
         with progress.step("verifying", len(samples)) as advance:
             answers, likenesses = compare.ask_all(asks, samples, chosen, pairs, advance, watch)
-        ledgers = tuple(ledger.read(label, runners[label], graph) for label in _int8(files))
+        ledgers = tuple(ledger.read(label, runners[label], graph) for label in _integers(files))
     errors: tuple[LayerError, ...] = ()
     if layers and graph:
         with progress.step("comparing layers", SAMPLES) as advance:
-            errors = layer_errors(graph, {label: files[label] for label in _int8(files)}, samples, advance)
+            errors = layer_errors(graph, {label: files[label] for label in _integers(files)}, samples, advance)
     exact, *others = answers
     return Verification(
         metric=chosen.name,
@@ -99,8 +99,8 @@ def _labelled(runners: Sequence[Runner]) -> dict[str, Runner]:
     return dict(zip(unique, runners, strict=True))
 
 
-def _int8(files: Mapping[str, Artifact]) -> list[str]:
-    return [label for label, artifact in files.items() if artifact.precision == "int8"]
+def _integers(files: Mapping[str, Artifact]) -> list[str]:
+    return [label for label, artifact in files.items() if artifact.precision in INTEGERS]
 
 
 def _asks(

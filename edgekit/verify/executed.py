@@ -35,6 +35,7 @@ _INTEGER_KERNELS = {
     "DynamicQuantizeLSTM",
     "QAttention",
 }
+_HYBRID = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 _CONVERSIONS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "QUANTIZE", "DEQUANTIZE", "CAST"}
 _REAL = {
     "int8",
@@ -87,9 +88,13 @@ def from_litert(kernels: tuple[Kernel, ...]) -> tuple[ExecutedOp, ...]:
 
 
 def _operand(op: Kernel) -> str:
-    """The type of an op's first real operand: a transposed convolution's first operand of all is a shape."""
-    dtype = next((dtype for dtype in op.operand_dtypes if dtype in _REAL), op.operand_dtypes[0])
-    return "int8" if dtype == "uint8" else dtype
+    """The type of an op's first real operand: a transposed convolution's first operand of all is a shape.
+
+    A hybrid kernel, whose weights alone are integers, rounds that operand itself and computes in integers.
+    """
+    real = [dtype for dtype in op.operand_dtypes if dtype in _REAL] or [op.operand_dtypes[0]]
+    hybrid = op.op in _HYBRID and real[:2] == ["float32", "int8"]
+    return "int8" if hybrid or real[0] == "uint8" else real[0]
 
 
 def _result(node: onnx.NodeProto, operand: str, constants: dict[str, str]) -> str:

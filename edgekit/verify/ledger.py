@@ -32,16 +32,20 @@ _RAN_IN: Mapping[str | None, RanIn] = {
 }
 
 CLAMPS = frozenset({"Relu", "Clip"})
+FORMS = frozenset({"RESHAPE"})  # gives what another op computed another shape: the op is what counts
+ON_INT8_WEIGHTS = "its int8 weights are widened when the file is loaded"
 ON_INT16 = "onnxruntime has no int16 kernel: it computes in float on values rounded to 16 bits"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the file asks for. int8_nodes, int16_nodes: names of the nodes it wants in these; aliases: integer tensor ->
-    the model's value that it stands for; excuse: why a runtime may run in float what the file wants in int8."""
+    """What the file asks for. int8_nodes, int16_nodes: names of the nodes it wants in these; int8_weights: of those
+    whose weights alone are integers; aliases: integer tensor -> the model's value that it stands for; excuse: why a
+    runtime may run in float what the file wants in int8."""
 
     int8_nodes: frozenset[str] = frozenset()
     int16_nodes: frozenset[str] = frozenset()
+    int8_weights: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
     excuse: str = ""
 
@@ -73,6 +77,7 @@ def _asked(path: Path) -> Asked:
     return Asked(
         int8_nodes=file.int8_nodes,
         int16_nodes=file.int16_nodes,
+        int8_weights=file.int8_weights,
         aliases={quantizer.output[0]: value for value, quantizer in file.quantized.items()},
         excuse="onnxruntime fuses it for uint8 activations only on this processor, or has no int8 kernel for it"
         if file.signed
@@ -84,7 +89,7 @@ def _rows(graph: ir.Model, ops: Sequence[ExecutedOp], asked: Asked) -> tuple[Led
     by_name = {op.name: op for op in ops if op.name and op.dtype is not None}
     by_output = {
         asked.aliases.get(name, name).removesuffix(REORDERED): op
-        for op in ops
+        for op in sorted(ops, key=lambda op: op.op not in FORMS)
         if op.dtype is not None
         for name in op.outputs
     }
@@ -119,6 +124,8 @@ def _row(node: ir.Node, op: ExecutedOp | None, asked: Asked, macs: int) -> Ledge
         reason = asked.excuse
     elif node.name in asked.int16_nodes and precision != "int16":
         reason = ON_INT16
+    elif node.name in asked.int8_weights:
+        reason = ON_INT8_WEIGHTS
     else:
         reason = f"{precision} in the file"
     return LedgerRow(

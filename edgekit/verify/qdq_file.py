@@ -17,12 +17,14 @@ FLOAT = int(onnx.TensorProto.FLOAT)
 @dataclass(frozen=True, kw_only=True)
 class QdqFile:
     """quantized: the model's value -> its QuantizeLinear (an output's under the output's name);
-    int8_nodes, int16_nodes: names of the nodes that lie between DQ and Q; signed: activations of 8 bits are int8, not
-    uint8; output_scales: by output name, where the output is quantized."""
+    int8_nodes, int16_nodes: names of the nodes that lie between DQ and Q; int8_weights: of those whose weights alone
+    are integers, by a Cast and a Mul; signed: activations of 8 bits are int8, not uint8;
+    output_scales: by output name, where the output is quantized."""
 
     quantized: dict[str, onnx.NodeProto]
     int8_nodes: frozenset[str]
     int16_nodes: frozenset[str]
+    int8_weights: frozenset[str]
     signed: bool
     output_scales: dict[str, float]
 
@@ -42,6 +44,7 @@ def read(path: Path) -> QdqFile:
         quantized=quantizers,
         int8_nodes=frozenset(name for name, kind in between.items() if kind != onnx.TensorProto.INT16),
         int16_nodes=frozenset(name for name, kind in between.items() if kind == onnx.TensorProto.INT16),
+        int8_weights=_with_int8_weights(graph, constants),
         signed=onnx.TensorProto.INT8 in zero_points,
         output_scales={
             output.name: float(numpy_helper.to_array(constants[scale]))
@@ -49,6 +52,13 @@ def read(path: Path) -> QdqFile:
             if output.name in dequantized and (scale := dequantized[output.name].input[1]) in constants
         },
     )
+
+
+def _with_int8_weights(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> frozenset[str]:
+    int8 = {name for name, tensor in constants.items() if tensor.data_type == onnx.TensorProto.INT8}
+    wide = {node.output[0] for node in graph.node if node.op_type == "Cast" and node.input[0] in int8}
+    weights = {node.output[0] for node in graph.node if node.op_type == "Mul" and node.input[0] in wide}
+    return frozenset(node.name for node in graph.node if weights.intersection(node.input[1:2]))
 
 
 def _between(

@@ -53,7 +53,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         biases_corrected=True,
         weight_rule=WeightRule("mse", "balanced"),
     )
-    found = compose.quantization_facts(done, "auto", "int8", model, calibrated=True)
+    found = compose.quantization_facts(done, "int8", "auto", "int8", model, calibrated=True)
     assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
         ("node_y", "Erf", "no INT8 form of Erf", "model.py:7")
     ]
@@ -70,6 +70,6 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         biases_corrected=False,
         weight_rule=WeightRule("minmax", "nearest"),
     )
-    assert compose.quantization_facts(plain, "minmax", "float32", model, calibrated=False).repairs == (
+    assert compose.quantization_facts(plain, "int8", "minmax", "float32", model, calibrated=False).repairs == (
         "cross-layer equalization",
     )

@@ -5,6 +5,7 @@ import pytest
 from edgekit.errors import EdgekitError
 from edgekit.graph import files
 from edgekit.lower import Wishes, lower
+from edgekit.quantize.weights_only import quantize_weights
 from edgekit.run.signature import is_lowered, is_tflite, opened
 from tests.models import graph, node, weights
 from tests.quantize.steps import observed
@@ -20,7 +21,12 @@ STEP = observed(
 
 
 def written(tmp_path, format, precision="int8", nhwc=False, io_int8=False, activations="uint8"):
-    model = STEP.quantized() if precision == "int8" else STEP.model
+    models = {
+        "int8": STEP.quantized,
+        "int16x8": STEP.quantized,
+        "int8-dynamic": lambda: quantize_weights(STEP.model).graph,
+    }
+    model = models[precision]() if precision in models else STEP.model
     metadata = {"layout": "nhwc" if nhwc else "keep"}
     wishes = Wishes(activations=activations, nhwc=nhwc, io_int8=io_int8, metadata=metadata)
     return lower(model, format, precision, tmp_path / f"model.{format}", wishes).artifact
@@ -34,9 +40,9 @@ def test_what_was_written_is_read_back(tmp_path, format, io_int8, nhwc):
     assert opened(artifact.path) == artifact
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "int16x8", "int8-dynamic"])
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
-def test_float_files_too(tmp_path, format, precision):
+def test_other_precisions_too(tmp_path, format, precision):
     artifact = written(tmp_path, format, precision)
     assert opened(artifact.path) == artifact
 

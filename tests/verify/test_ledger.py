@@ -4,6 +4,7 @@ import pytest
 
 from edgekit.artifact import REORDERED
 from edgekit.lower import Wishes, lower
+from edgekit.quantize.weights_only import quantize_weights
 from edgekit.run.runner import Runner
 from edgekit.verify import ledger
 from edgekit.verify.executed import ExecutedOp
@@ -40,3 +41,24 @@ def test_ops_on_int16_values(tmp_path):
     assert (onnx.int8_macs_share, onnx.int16_macs_share) == (pytest.approx(1 - share), 0)
     assert [row.reason for row in onnx.rows] == [ledger.ON_INT16, ledger.ON_INT16, None]
     assert [row.node for row in lite.ran_in("int16")] == ["node_a", "node_r"]
+
+
+def test_int8_weights_alone(tmp_path):
+    """LiteRT's hybrid kernels compute in integers, ONNX Runtime in float with weights that it widened."""
+    nodes = [
+        *(node("Conv", ["x", "w"], ["a"]), node("Relu", ["a"], ["r"]), node("Flatten", ["r"], ["f"])),
+        node("Gemm", ["f", "v"]),
+    ]
+    model = graph({"x": (1, 8, 6, 6)}, nodes, {"w": weights(8, 8, 3, 3), "v": weights(128, 5)})
+    made = quantize_weights(model).graph
+    wishes = Wishes(activations="uint8", nhwc=False, io_int8=False, metadata={})
+    ledgers = {}
+    for format in ("onnx", "tflite"):
+        file = lower(made, format, "int8-dynamic", tmp_path / f"net.{format}", wishes)
+        with Runner(file.artifact) as runner:
+            ledgers[format] = ledger.read(format, runner, model)
+    assert {row.precision for row in ledgers["tflite"].rows} == {"int8"}
+    assert ledgers["tflite"].int8_macs_share == 1
+    reasons = {row.node: row.reason for row in ledgers["onnx"].rows if row.macs}
+    assert reasons == dict.fromkeys(("node_a", "node_y"), ledger.ON_INT8_WEIGHTS)
+    assert ledgers["onnx"].int8_macs_share == 0

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edgekit.artifact import REORDERED
 from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.convolution import along, bias, content
 from edgekit.lower.tflite.draft import FUSED, Draft
-from edgekit.lower.tflite.ops import Node, Tensor, plain
+from edgekit.lower.tflite.ops import Array, Node, Tensor, plain
 
 
 def gemm(draft: Draft, node: Node) -> None:
@@ -60,6 +61,9 @@ def _fully_connected(draft: Draft, node: Node, *, transposed: bool) -> None:
     matrix = content(weight) if transposed else content(weight).T
     stored = draft.constant(matrix, weight.name, along(weight.qparams, 0))
     x, result = draft.input(node, 0), draft.output(node.output)
+    if weight.qparams is not None and not node.integer:
+        _hybrid(draft, node, matrix, x, result)
+        return
     # A MatMul has no bias: its third input, if any, is not one.
     without = replace(node, inputs=node.inputs[:2]) if node.op == "MatMul" else node
     added = bias(draft, without, matrix.shape[0])
@@ -72,6 +76,23 @@ def _fully_connected(draft: Draft, node: Node, *, transposed: bool) -> None:
     draft.emit("FULLY_CONNECTED", (x, stored, added), made, options)
     if made is not result:
         draft.reshape(made, result.shape, result)
+
+
+def _hybrid(draft: Draft, node: Node, matrix: Array, x: Tensor, result: Tensor) -> None:
+    """INT8 weights under float activations, each row rounded by its own range, as a 1x1 convolution of rows.
+
+    tflite-runtime 2.14 takes the first channel's scale for all in FULLY_CONNECTED there.
+    """
+    weight, rows = node.input(1), int(np.prod(x.shape[:-1]))
+    kernel = draft.constant(matrix[:, np.newaxis, np.newaxis], weight.name, along(weight.qparams, 0))
+    without = replace(node, inputs=node.inputs[:2]) if node.op == "MatMul" else node
+    options = schema.Conv2DOptionsT(padding=schema.Padding.VALID, strideH=1, strideW=1)
+    options.dilationHFactor = options.dilationWFactor = 1
+    options.fusedActivationFunction = FUSED[node.activation]
+    image = draft.reshape(x, (rows, 1, 1, matrix.shape[1]))
+    made = Tensor(name=draft.unique(f"{result.name}{REORDERED}"), shape=(rows, 1, 1, matrix.shape[0]), dtype=x.dtype)
+    draft.emit("CONV_2D", (image, kernel, bias(draft, without, matrix.shape[0])), made, options)
+    draft.reshape(made, result.shape, result)
 
 
 def _columns(node: Node) -> int:

@@ -222,6 +222,8 @@ class _Reader:
                 inputs.append(None)
             elif dtype is not None and index not in settings:
                 inputs.append(self.as_integers(qdq.name_of(value), dtype, is_weight=self.is_weight(node, index, value)))
+            elif index == 1 and self.is_hybrid(node):
+                inputs.append(self.quantized[qdq.name_of(value)])
             else:
                 inputs.append(self.as_float(qdq.name_of(value)))
         outputs = tuple(
@@ -309,6 +311,24 @@ class _Reader:
                 return index > 0
             case "MatMul":
                 return index == 1 and self.is_known(qdq.name_of(value)) and len(qdq.fixed_shape(value)) == 2
+            case _:
+                return False
+
+    def is_hybrid(self, node: ir.Node) -> bool:
+        """A float op whose INT8 weights a kernel takes as they are: LiteRT's and 2.14's, per channel.
+
+        Both take the first channel's scale for all in a depthwise convolution per tensor, 2.14 also in FULLY_CONNECTED
+        per channel: those are written as convolutions.
+        """
+        name = qdq.name_of(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else ""
+        weight = self.quantized.get(name)
+        if weight is None or weight.data is None or weight.qparams is None or weight.dtype != np.int8:
+            return False
+        match node.op_type:
+            case "Conv":
+                return weight.rank < 5 and (weight.qparams.axis == 0 or weight.shape[1] > 1)
+            case "Gemm" | "MatMul":
+                return weight.rank == 2
             case _:
                 return False
 

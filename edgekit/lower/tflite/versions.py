@@ -84,10 +84,10 @@ def version(op: Op) -> int:
         case "CONV_2D":
             if first.shape[3] != tensors[1].shape[3]:
                 return 6  # grouped
-            return 3 if int8 else 1
+            return 3 if int8 else 5 if _is_hybrid(op) else 1
         case "DEPTHWISE_CONV_2D":
             dilated = (op.options.dilationHFactor, op.options.dilationWFactor) != (1, 1)
-            return 3 if int8 else 2 if dilated else 1
+            return 3 if int8 else 6 if _is_hybrid(op) else 2 if dilated else 1
         case "FULLY_CONNECTED":
             return 5 if op.options.keepNumDims else 4 if int8 else 1
         case "TRANSPOSE_CONV":
@@ -133,6 +133,11 @@ def _version_of_int16(op: Op, rank: int) -> int:
             return 5
         case code:
             return INT16.get(code, 1)
+
+
+def _is_hybrid(op: Op) -> bool:
+    weights = op.inputs[1]
+    return weights is not None and weights.dtype == np.int8
 
 
 def _product_scale(op: Op) -> float:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
+from edgekit.graph import files
 from edgekit.lower.tflite import TFLiteFile, to_tflite
+from edgekit.quantize import weights_only
 from edgekit.quantize.assign import RULES
 from edgekit.run.litert import Interpreter
 from tests.lower.tflite import function_cases, index_cases, window_cases
@@ -14,6 +17,7 @@ from tests.lower.tflite.graphs import INT16, as_ir, quantized, run_onnx, steps
 
 # LiteRT's int16 kernels multiply by factors of 16 bits and look tanh and exp up in tables of 512 steps.
 INT16_STEPS = 2
+DYNAMIC_DB = 35  # of 8 bits over a sample's own range; a scale that is another channel's leaves less than 12
 CONVOLUTIONS = ("conv-", "convtranspose-", "conv1d-")  # their sizes are tried in INT8, by the same code
 
 FLOAT_TOLERANCE = 1e-5  # relative to the largest output: sums in another order
@@ -78,3 +82,24 @@ def test_int16(name: str) -> None:
             continue
         apart = np.rint(np.abs(found[output] - expected[output]) / size[output])
         assert apart.max() <= INT16_STEPS, f"{apart.max()} steps, {np.mean(apart > 1):.2%} of the elements differ"
+
+
+def of_weights() -> list[str]:
+    names = [name for name in TABLE if name.startswith(("conv-k", "conv1d-"))]
+    return [name for name in TABLE if name.startswith(("gemm", "matmul-constant", "flatten-gemm", "tokens"))] + names[
+        ::9
+    ]
+
+
+@pytest.mark.parametrize("name", of_weights())
+def test_int8_weights_under_float_activations(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hybrid kernels round activations to 8 bits; ONNX Runtime computes the same graph in float."""
+    monkeypatch.setattr(weights_only, "SMALLEST", 1)
+    case = TABLE[name]
+    model = weights_only.quantize_weights(as_ir(case.model())).graph
+    sample = case.samples(11)[0]
+    expected = run_onnx(onnx.load_from_string(files.to_bytes(model)), sample)
+    found = run(to_tflite(model, nhwc=len(name) % 2 == 0, io_int8=False, metadata={}), sample)
+    for output in case.outputs:
+        noise = np.square(found[output] - expected[output]).sum() / np.square(expected[output]).sum()
+        assert 10 * np.log10(noise) < -DYNAMIC_DB
