@@ -69,6 +69,8 @@ def padding(node: Node, spatial: int) -> tuple[int, ...]:
     """Explicit pads: all low ends, then all high ends."""
     if node.attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise refuse.no_form(node, "auto_pad must have become explicit pads", "simplify the graph first")
+    if "output_shape" in node.attributes:
+        raise refuse.no_form(node, "output_shape must have become explicit pads", "simplify the graph first")
     return node.ints("pads", [0] * 2 * spatial)
 
 
