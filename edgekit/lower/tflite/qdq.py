@@ -13,8 +13,10 @@ from onnxscript.optimizer import fold_constants
 from edgekit.affine import QParams
 from edgekit.errors import EdgekitError
 from edgekit.graph import source
+from edgekit.lower.tflite import refuse
 from edgekit.lower.tflite.ops import Activation, Array
 
+INTEGERS = frozenset({np.dtype(np.int8), np.dtype(np.int16), np.dtype(np.int32)})
 FUSIBLE = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"})
 SIZES = frozenset({"Shape", "Size"})
 # Of a batch: the size itself, what is computed from it, and constants made that large.
@@ -55,6 +57,8 @@ def qparams_of(node: ir.Node) -> QParams:
     zero = content(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros((), np.int8)
     value = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
     dtype = dtype_of(value) if value is not None and value.dtype is not None else zero.dtype
+    if dtype not in INTEGERS:
+        raise refuse.not_signed(node, dtype)
     axis = None
     if scale.size > 1 or (scale.ndim == 1 and value is not None and value.const_value is not None):
         attribute = node.attributes.get("axis")
@@ -62,6 +66,8 @@ def qparams_of(node: ir.Node) -> QParams:
         scale = scale.reshape(-1)
     else:
         scale = scale.reshape(())
+    if axis is not None and zero.any():
+        raise refuse.shifted_channels(node)
     if axis is not None and axis < 0 and value is not None and value.shape is not None:
         axis += len(value.shape)
     return QParams(np.asarray(scale, np.float32), int(zero.reshape(-1)[0]), dtype, axis)

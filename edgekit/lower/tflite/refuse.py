@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import onnx_ir as ir
 
 from edgekit.errors import EdgekitError
@@ -32,6 +35,26 @@ def no_form(node: Node, why: str, fix: str) -> EdgekitError:
 def computed(node: Node, name: str) -> EdgekitError:
     """A setting that the file must hold and the model computes."""
     return no_form(node, f"its {name} would be computed at run time", f"give {name} as a constant")
+
+
+def not_signed(origin: ir.Node, dtype: np.dtype[Any]) -> EdgekitError:
+    """Integers that LiteRT's kernels would read as others."""
+    return EdgekitError(
+        "EK501",
+        f"cannot lower {source.describe(origin)} to TFLite",
+        f"it quantizes to {dtype}; TFLite's kernels compute in int8 and int16",
+        "quantize to int8: from uint8 that is 128 less in every integer and zero point",
+    )
+
+
+def shifted_channels(origin: ir.Node) -> EdgekitError:
+    """Zero points of channels: TFLite has but scales of channels."""
+    return EdgekitError(
+        "EK501",
+        f"cannot lower {source.describe(origin)} to TFLite",
+        "its channels have zero points other than 0",
+        "quantize weights symmetrically",
+    )
 
 
 def no_kernel(op: Op, why: str) -> EdgekitError:

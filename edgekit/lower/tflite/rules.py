@@ -1,7 +1,7 @@
 """Make the program obey the scales that TFLite's integer kernels insist on, by requantizing where it does not yet.
 
-Source: LiteRT 8-bit quantization specification, restrictions per operator. A graph that edgekit quantized obeys them
-already; a graph from elsewhere may not.
+Source: LiteRT 8-bit quantization specification, restrictions per operator. A graph that `quantize` made obeys them
+already, and edgekit reads no file that is quantized; so this is for graphs that a program hands to `to_tflite`.
 """
 
 from __future__ import annotations

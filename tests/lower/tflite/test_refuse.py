@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from edgekit.errors import EdgekitError
 from edgekit.lower.tflite import to_tflite
 from tests.lower.tflite.cases import IMAGE, one, weights
-from tests.lower.tflite.graphs import Graph, as_ir, node
+from tests.lower.tflite.graphs import Graph, as_ir, node, quantized
 
 CUBE = (1, 2, 5, 5, 5)
 WIDE = {"w": weights(4, 6, 3, 3)}
@@ -24,6 +24,10 @@ REFUSED = {
     "an op without a form": (one("Det", (1, 3, 3)), "no TFLite form of Det"),
     "four axes": (one("Conv", (*CUBE, 5), {"w": weights(4, 2, 3, 3, 3, 3)}, kernel_shape=[3] * 4), "this one has 4"),
     "auto_pad": (one("Conv", IMAGE, WIDE, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "auto_pad"),
+    "output_shape": (
+        one("ConvTranspose", IMAGE, DECONVOLUTION, strides=[2, 2], output_shape=[18, 16]),
+        "output_shape must have become explicit pads",
+    ),
     "computed weights": (
         Graph({"x": IMAGE, "w": (1, 6, 3, 3)}, [node("Conv", ["x", "w"], kernel_shape=[3, 3])]),
         "computed at run time",
@@ -176,6 +180,24 @@ def test_computed_scale() -> None:
     graph = ir.Graph([x, scale], [y], nodes=[ir.node("QuantizeLinear", [x, scale], outputs=[y])], name="g")
     with pytest.raises(EdgekitError, match="must be a constant"):
         to_tflite(ir.Model(graph, ir_version=10), nhwc=False, io_int8=False, metadata={})
+
+
+def test_unsigned_integers() -> None:
+    case = one("Relu", IMAGE)
+    with pytest.raises(EdgekitError, match="cannot lower QuantizeLinear") as refused:
+        to_tflite(as_ir(quantized(case, np.dtype(np.uint8))), nhwc=False, io_int8=False, metadata={})
+    assert refused.value.code == "EK501"
+    assert "quantizes to uint8" in refused.value.why
+
+
+def test_zero_points_of_channels() -> None:
+    model = quantized(one("Conv", IMAGE, WIDE, kernel_shape=[3, 3]))
+    (zeros,) = [tensor for tensor in model.graph.initializer if tensor.name == "w_zero"]
+    zeros.CopyFrom(numpy_helper.from_array(np.ones(4, np.int8), "w_zero"))
+    with pytest.raises(EdgekitError, match="cannot lower DequantizeLinear") as refused:
+        to_tflite(as_ir(model), nhwc=False, io_int8=False, metadata={})
+    assert refused.value.code == "EK501"
+    assert "zero points other than 0" in refused.value.why
 
 
 def test_computed_axes() -> None:
