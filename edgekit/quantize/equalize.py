@@ -148,7 +148,7 @@ def _read_in_rows(value: ir.Value) -> bool:
 
 
 def _scales(node: ir.Node, computed: list[ir.Value]) -> bool:
-    x, y = node.inputs[0], node.outputs[0]
+    x, y = (node.inputs[0] if node.inputs else None), node.outputs[0]
     if x is None or not facts.is_float(y) or len(node.outputs) > 1 or (len(computed) != 1 and node.op_type != "Add"):
         return False
     match node.op_type:

@@ -222,3 +222,18 @@ def test_a_number_among_the_values_is_no_channel():
     ]
     model = graph({"x": (1, 3, 4, 4)}, nodes, {"w": weights(4, 3, 1, 1)})
     assert equalize(model, {"s": np.ones(3)}) is None
+
+
+def test_a_constant_that_the_model_gives_away_is_left_alone():
+    model = CHAINS["relu"].clone()
+    constant = ir.node("Constant", [], {"value": ir.tensor(np.ones(3, np.float32), name="z")}, name="z")
+    constant.outputs[0].name, constant.outputs[0].dtype, constant.outputs[0].shape = (
+        "z",
+        ir.DataType.FLOAT,
+        ir.Shape([3]),
+    )
+    model.graph.append(constant)
+    model.graph.outputs.append(constant.outputs[0])
+    after, before = (run(each, feeds(model)) for each in (equalize(model, peaks(CHAINS["relu"])), model))
+    np.testing.assert_array_equal(after["z"], 1)
+    np.testing.assert_allclose(after["y"], before["y"], rtol=0, atol=1e-4)
