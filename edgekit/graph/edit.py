@@ -139,4 +139,4 @@ def share_equal_constants(graph: ir.Model) -> None:
 
 
 def float_tensor(array: NDArray[Any]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return np.asarray(array, np.float32, order="C")  # ascontiguousarray would give a scalar an axis

@@ -83,3 +83,10 @@ def test_a_product_of_more_axes_stays(shape):
 def test_weights_shared_by_two_gemms():
     nodes = [node("Gemm", ["x", "w"], ["h"], alpha=2.0), node("Gemm", ["h", "w"])]
     assert ops(canonical(graph(ROWS, nodes, {"w": weights(16, 16)}))) == ["Gemm", "Gemm"]
+
+
+def test_a_scalar_bias_that_is_computed_stays_one():
+    nodes = [node("ReduceMax", ["x"], ["b"], keepdims=0), node("Gemm", ["x", "w", "b"], transB=1, beta=2.0)]
+    after = canonical(graph(ROWS, nodes, {"w": weights(10, 16)}))
+    (scaling,) = [step for step in after.graph if step.op_type == "Mul"]
+    assert {value.shape.rank() for value in (*scaling.inputs, *scaling.outputs)} == {0}
