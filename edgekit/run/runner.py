@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.artifact import Arrays, Artifact
 from edgekit.errors import EdgekitError
@@ -37,7 +38,8 @@ class Runner:
         self._worker = Worker(OpenFile, artifact, threads, reference_kernels, what=f"running '{artifact.path.name}'")
 
     def run(self, inputs: Arrays) -> Arrays:
-        """inputs: by the model's names, batch first, any batch; outputs likewise."""
+        """inputs: by the model's names, batch first, any batch; outputs likewise, also those that the file gives
+        without a batch axis."""
         wanted = {spec.name for spec in self.artifact.inputs}
         if missing := sorted(wanted - inputs.keys()):
             raise EdgekitError(
@@ -86,6 +88,13 @@ class Runner:
         self._worker.__exit__(kind, error, trace)
 
 
+def _joined(answers: list[NDArray[Any]], at_once: int) -> NDArray[Any]:
+    """The answers of all runs, samples first. An output without a batch axis gets one: each run is of one sample."""
+    if any(y.shape[:1] != (at_once,) for y in answers):
+        return np.stack(answers)
+    return np.concatenate(answers)
+
+
 class OpenFile:
     """An artifact in its runtime: what lives in the worker."""
 
@@ -110,7 +119,7 @@ class OpenFile:
         rows = [
             self._run_one({name: x[i : i + at_once] for name, x in inputs.items()}) for i in range(0, count, at_once)
         ]
-        return {name: np.concatenate([row[name] for row in rows])[:count] for name in rows[0]}
+        return {name: _joined([row[name] for row in rows], at_once)[:count] for name in rows[0]}
 
     def runtime(self) -> str:
         return self._runtime

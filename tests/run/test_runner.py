@@ -3,12 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgekit import affine
-from edgekit.artifact import Artifact
+from edgekit.artifact import Artifact, Format
 from edgekit.errors import EdgekitError
+from edgekit.lower import Wishes, lower
 from edgekit.run.runner import Runner
+from tests.models import graph, node
 from tests.verify import nets
 
 
@@ -45,8 +48,6 @@ def test_times_runs(artifact: Artifact) -> None:
 
 
 def test_integers_at_the_border(folder: Path) -> None:
-    import onnx_ir as ir
-
     from edgekit.lower.tflite import to_tflite
 
     file = to_tflite(ir.from_proto(nets.net(np.int8)), nhwc=True, io_int8=True, metadata={})
@@ -74,3 +75,23 @@ def test_a_file_that_no_runtime_takes(artifact: Artifact, tmp_path: Path) -> Non
     with Runner(replace(artifact, path=path)) as runner, pytest.raises(EdgekitError) as caught:
         runner.run({"x": nets.images(1)})
     assert caught.value.code in {"EK905", "EK908"}
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_outputs_without_a_batch_axis_get_one(folder: Path, format: Format) -> None:
+    """A number, and a sum over the batch itself, of a model that takes one sample: two of them are no batch."""
+    nodes = [
+        node("ReduceMax", ["x"], ["most"], keepdims=0),
+        node("ReduceSum", ["x", "first"], ["rows"], keepdims=0),
+        node("Neg", ["x"]),
+    ]
+    model = graph({"x": (1, 2, 3)}, nodes, {"first": np.asarray([0])}, ["most", "rows", "y"])
+    model.graph.inputs[0].shape = ir.Shape([1, 2, 3])
+    path = folder / f"mixed.{format}"
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    wishes = Wishes(activations="uint8", nhwc=False, io_int8=False, metadata={})
+    with Runner(lower(model, format, "float32", path, wishes).artifact) as runner:
+        found = runner.run({"x": x})
+    np.testing.assert_array_equal(found["most"], x.max(axis=(1, 2)))
+    np.testing.assert_array_equal(found["rows"], x)
+    np.testing.assert_array_equal(found["y"], -x)
