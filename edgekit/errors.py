@@ -332,8 +332,9 @@ PAGES: dict[str, Page] = {
     ),
     "EK607": Page(
         Exit.FAILED,
-        "files of different models",
-        "Two files can only be compared where their outputs have the same names and shapes.",
+        "outputs that cannot be compared",
+        "Two files, or a file and its model, can only be compared where their outputs have the same names and shapes. A"
+        " file runs one sample at a time: an output in which a model mixes the samples of a batch differs there.",
     ),
     "EK608": Page(
         Exit.FAILED,

@@ -25,6 +25,7 @@ BATCH_BYTES = 16 << 20  # of inputs: some batches and their copies on the way to
 LARGEST_BATCH = 128
 AHEAD = 2  # batches under way: whoever is fast need not wait for the slowest at each batch
 
+
 T = TypeVar("T")
 Ask = Callable[[Arrays], Future[Arrays]]
 """Hands a batch to somebody who answers in a thread of his own, in order."""
@@ -74,7 +75,7 @@ def ask_all(
         if watch is not None:
             watch(batch.inputs)
         for label, answer in outputs.items():
-            _check(label, answer, exact, reference, done)
+            _check(label, answer, exact, reference, range(done, done + len(batch.ids)))
             tallies[label].values.append(metrics.per_sample(metric, answer, batch, exact))
             # Targets say that the outputs are values: the largest of them is no class.
             if batch.targets is None and (classes := metrics.top1(answer)) is not None:
@@ -122,16 +123,23 @@ def _collected(batch: Batch, futures: dict[str, Future[Arrays]]) -> tuple[Batch,
     return batch, {label: future.result() for label, future in futures.items()}
 
 
-def _check(label: str, outputs: Arrays, exact: Arrays, reference: str, done: int) -> None:
-    """Stop at an answer that no metric can judge. done: samples before this batch."""
+def _check(label: str, outputs: Arrays, exact: Arrays, reference: str, numbers: range) -> None:
+    """Stop at an answer that no metric can judge. numbers: of the samples in this batch, counted from 0."""
     for name, y in exact.items():
+        if y.shape[:1] != (len(numbers),):
+            raise EdgekitError(
+                "EK607",
+                f"{reference} does not give a row for each sample",
+                f"its output '{name}' has shape {y.shape} for {len(numbers)} samples",
+                "let the model put the batch first in every output; a file runs one sample at a time",
+            )
         if name not in outputs or outputs[name].shape != y.shape:
             seen = f"shape {outputs[name].shape[1:]}" if name in outputs else "no such output"
             raise EdgekitError(
                 "EK607",
                 f"{label} and {reference} do not give the same outputs",
                 f"'{name}' has shape {y.shape[1:]} in {reference}, {seen} in {label}",
-                "compare files of the same model",
+                "compare files of one model; where edgekit wrote both of one, please report it: the mistake is its own",
             )
     for name in exact:
         bad = np.isnan(np.reshape(outputs[name].astype(np.float64), (len(outputs[name]), -1))).any(axis=1)
@@ -139,7 +147,7 @@ def _check(label: str, outputs: Arrays, exact: Arrays, reference: str, done: int
             raise EdgekitError(
                 "EK608",
                 f"{label} gives NaN",
-                f"in output '{name}' for sample {done + int(np.argmax(bad))}, counted from 0",
+                f"in output '{name}' for sample {numbers[int(np.argmax(bad))]}, counted from 0",
                 "look for infinities, empty samples or a division by zero in the model or its samples",
             )
 

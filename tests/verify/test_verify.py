@@ -219,6 +219,19 @@ class TestRefusals:
         with pytest.raises(EdgekitError, match="no such output in float32 ONNX") as caught:
             verify(lambda inputs: {"other": inputs["x"]}, [files["float"]], samples, metric="sqnr")
         assert caught.value.code == "EK607"
+        assert caught.value.fix.startswith("compare files of one model")
+
+    @pytest.mark.parametrize("shape", [(), (nets.CLASSES,)], ids=str)
+    def test_a_model_that_mixes_its_samples(
+        self, files: dict[str, Artifact], samples: Samples, shape: tuple[int, ...]
+    ) -> None:
+        def mixed(_: Arrays) -> Arrays:
+            return {"logits": np.zeros(shape, np.float32)}
+
+        with pytest.raises(EdgekitError, match="torch does not give a row for each sample") as caught:
+            verify(mixed, [files["float"]], samples, metric="sqnr")
+        assert caught.value.code == "EK607"
+        assert caught.value.fix.startswith("let the model put the batch first")
 
     def test_nan(self, files: dict[str, Artifact], samples: Samples) -> None:
         def broken(inputs: Arrays) -> Arrays:
