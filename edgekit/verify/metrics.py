@@ -184,8 +184,11 @@ def _cosine(y: PerSample, target: PerSample) -> PerSample:
 
 
 def _sqnr(y: NDArray[Any], exact: NDArray[Any]) -> PerSample:
-    noise = np.sum((_flat(y) - _flat(exact)) ** 2, axis=1)
-    return _decibel(np.sum(_flat(exact) ** 2, axis=1), noise)
+    """An infinity is no signal; missed, or in another place, it is infinite noise."""
+    given, wanted = _flat(y), _flat(exact)
+    finite = np.isfinite(wanted)
+    errors = np.subtract(given, wanted, out=np.zeros_like(wanted), where=finite | (given != wanted))
+    return _decibel(np.sum(np.where(finite, wanted, 0.0) ** 2, axis=1), np.sum(errors**2, axis=1))
 
 
 def _decibel(signal: PerSample, noise: PerSample) -> PerSample:

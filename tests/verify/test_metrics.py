@@ -132,3 +132,23 @@ def _factory(path: Path, name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, name)
+
+
+class TestInfinities:
+    EXACT = np.array([[1.0, -np.inf, 2.0, np.inf]] * 2, np.float32)
+
+    def test_the_same_ones_are_neither_noise_nor_signal(self) -> None:
+        y = self.EXACT.copy()
+        y[1, 0] += 0.5
+        found = sqnr({"y": y}, {"y": self.EXACT})["y"]
+        assert found == pytest.approx([CEILING_DB, 10 * np.log10(5 / 0.25)])
+
+    @pytest.mark.parametrize(("place", "number"), [(1, -3e38), (1, np.inf), (0, np.inf), (3, 3e38)])
+    def test_one_that_is_missed_or_made_up_is_all_noise(self, place: int, number: float) -> None:
+        y = self.EXACT.copy()
+        y[0, place] = number
+        assert list(sqnr({"y": y}, {"y": self.EXACT})["y"]) == [-CEILING_DB, CEILING_DB]
+
+    def test_nothing_but_infinities(self) -> None:
+        y = np.full((2, 3), -np.inf, np.float32)
+        assert list(sqnr({"y": y}, {"y": y})["y"]) == [CEILING_DB] * 2
