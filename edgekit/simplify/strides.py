@@ -59,13 +59,18 @@ def _indices(graph: ir.Model, name: str, batch: int) -> NDArray[np.integer] | No
     """The value of that name, which may depend on the inputs' shapes alone; None where it depends on more."""
     part = graph.clone()
     made = {value.name: value for one in part.graph for value in one.outputs}
+    if name not in made:  # an input of the model
+        return None
     part.graph.outputs[:] = [made[name]]
     edit.drop_unused(part)
     readers = [use.node.op_type for value in part.graph.inputs for use in value.uses()]
     if set(readers) != {"Shape"} or len(part.graph) > LONGEST:
         return None
     feeds = {str(v.name): np.zeros(facts.static_shape(v, batch), v.dtype.numpy()) for v in part.graph.inputs if v.dtype}
-    (found,) = ReferenceEvaluator(ir.to_proto(part)).run(None, feeds)
+    try:
+        (found,) = ReferenceEvaluator(ir.to_proto(part)).run(None, feeds)
+    except Exception:  # an op, a type or a setting that it lacks; the Gather then stays
+        return None
     return np.asarray(found)
 
 

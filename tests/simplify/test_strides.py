@@ -48,3 +48,15 @@ def test_a_gather_of_what_is_not_flat_stays():
     nodes = [node("Reshape", ["x", "cube"], ["c"]), node("Gather", ["c", "i"], axis=1)]
     case = Graph({"x": (1, 12), "i": (1,)}, nodes, {"cube": np.array([0, 3, 4])}, int64_inputs={"i": 3})
     assert ops(drop_idle_gathers(ir.from_proto(case.model()))) == ["Reshape", "Gather"]
+
+
+@pytest.mark.parametrize(
+    "made", [[], [node("Shape", ["x"], ["s"]), node("Gather", ["s", "ninth"], ["i"])]], ids=["given", "without a value"]
+)
+def test_indices_that_are_not_known_leave_the_gather(made):
+    nodes = [*made, node("Reshape", ["x", "flat"], ["f"]), node("Gather", ["f", "i"])]
+    inputs = {"x": (1, 6)} if made else {"x": (1, 6), "i": (1, 6)}
+    constants = {"flat": np.array([-1]), **({"ninth": np.array([[8]])} if made else {})}
+    model = ir.from_proto(Graph(inputs, nodes, constants, int64_inputs={"i": 6}).model())
+    model.graph[-1].outputs[0].shape = model.graph.inputs[0].shape
+    assert ops(drop_idle_gathers(model)) == [one.op_type for one in nodes]
