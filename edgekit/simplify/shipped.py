@@ -73,8 +73,19 @@ def _tidied(graph: ir.Model) -> None:
     common.LiftSubgraphInitializersToMainGraphPass()(graph)
     common.DeduplicateInitializersPass()(graph)
     common.CommonSubexpressionEliminationPass()(graph)
-    common.OutputFixPass()(graph)
+    _set_outputs_apart(graph)
     common.NameFixPass()(graph)
+
+
+def _set_outputs_apart(graph: ir.Model) -> None:
+    """A value that is given twice gets a twin. An input that is given back stays what it is: callers know its name."""
+    outputs = graph.graph.outputs
+    given_back = [(index, value) for index, value in enumerate(outputs) if value.is_graph_input()]
+    for _, value in given_back:
+        outputs.remove(value)
+    common.OutputFixPass()(graph)
+    for index, value in given_back:
+        outputs.insert(index, value)
 
 
 def drop_neutral_operands(graph: ir.Model) -> None:

@@ -61,3 +61,11 @@ def test_updates_of_all_rows(reduction, left):
     for value in model.graph.inputs:
         value.shape = ir.Shape([1, 4, 3])
     assert ops(kept(model, fold(model), batch=1))[-1:] == left
+
+
+def test_an_input_that_is_given_back_keeps_its_name():
+    model = graph(PLANE, [node("Relu", ["x"])])
+    model.graph.outputs.insert(0, model.graph.inputs[0])
+    after = kept(model, fold(model))
+    assert ops(after) == ["Relu"]
+    assert [value.name for value in (*after.graph.inputs, *after.graph.outputs)] == ["x", "x", "y"]
