@@ -56,6 +56,8 @@ def _affine_ops(nodes: Iterable[ir.Node]) -> Iterator[tuple[ir.Node, Affine, ir.
 
 def affine_of(node: ir.Node) -> Affine | None:
     """The per-channel (axis 1) affine map that a node computes with constants, None where it is none."""
+    if not facts.is_float(node.outputs[0]):
+        return None
     if node.op_type == "BatchNormalization":
         gamma, beta, mean, variance = (facts.constant(value) for value in node.inputs[1:5])
         if gamma is None or beta is None or mean is None or variance is None or len(node.outputs) > 1:

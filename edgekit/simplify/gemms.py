@@ -19,7 +19,7 @@ def canonical_gemms(graph: ir.Model) -> ir.Model:
     """Gemms with alpha = beta = 1 and transA = 0; those with constant weights with transB = 1 and a bias of (O,)."""
     graph = graph.clone()
     for node in list(graph.graph):
-        if node.op_type == "Gemm" and not _is_canonical(node):
+        if node.op_type == "Gemm" and facts.is_float(node.outputs[0]) and not _is_canonical(node):
             _rewrite(graph, node)
         elif node.op_type == "MatMul" and _is_layer(node):
             weight = facts.constant(node.inputs[1])

@@ -22,7 +22,7 @@ def fold_scalars(graph: ir.Model) -> ir.Model:
     """A product with one number (attention's 1 / sqrt d) goes into constant weights above it."""
     graph = graph.clone()
     for node in list(graph.graph):
-        if node.op_type != "Mul" or not edit.can_bypass(node):
+        if node.op_type != "Mul" or not facts.is_float(node.outputs[0]) or not edit.can_bypass(node):
             continue
         for position in (0, 1):
             factor, x = facts.scalar(node.inputs[1 - position]), node.inputs[position]

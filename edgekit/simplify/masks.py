@@ -1,6 +1,7 @@
 """Ops that choose by a pattern known beforehand, in the words of ops that every format has.
 
-Trilu is a Where with a constant mask, Compress by a constant condition a Gather, EyeLike a constant, CastLike a Cast.
+Trilu is a Where with a constant mask (of truth values an And), Compress by a constant condition a Gather, EyeLike a
+constant, CastLike a Cast.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def _to_where(graph: ir.Model, node: ir.Node) -> None:
         return
     triangle = np.triu if facts.attribute(node, "upper", 1) else np.tril
     mask = edit.add_constant(graph, f"{node.name}_mask", triangle(np.ones((rows, columns), np.bool_), int(offset)))
+    if x.dtype == ir.DataType.BOOL:  # which ONNX Runtime's Where does not choose from
+        edit.replace(graph, node, [edit.new_node(node, "And", [mask, x])])
+        return
     zero = edit.add_constant(graph, f"{node.name}_zero", np.zeros((), x.dtype.numpy()))
     edit.replace(graph, node, [edit.new_node(node, "Where", [mask, x, zero])])
 

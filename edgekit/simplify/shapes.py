@@ -66,7 +66,7 @@ def _take_computed(node: ir.Node) -> None:
 def _pools_whole_plane(node: ir.Node) -> bool:
     """True for a mean over exactly the spatial axes of an (N, C, H, W) value."""
     x = node.inputs[0]
-    if x is None or x.shape is None or len(x.shape) != 4 or node.outputs[0].shape is None:
+    if x is None or x.shape is None or len(x.shape) != 4 or node.outputs[0].shape is None or not facts.is_float(x):
         return False
     spatial = facts.shape(x)[2:]
     if None in spatial:

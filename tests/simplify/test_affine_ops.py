@@ -139,3 +139,9 @@ def test_an_output_is_not_scaled():
     nodes = [node("Conv", ["x", "w"], ["a"]), norm("a")]
     constants = {"w": weights(8, 8, 1, 1), **norm_constants(8)}
     assert folded(PLANE, nodes, constants, ("y", "a")) == ["Conv", "Mul", "Add"]
+
+
+def test_a_norm_of_another_type_stays():
+    """What is written instead is float32."""
+    double = {name: array.astype(np.float64) for name, array in norm_constants(8).items()}
+    assert folded(PLANE, [node("Cast", ["x"], ["d"], to=11), norm("d")], double) == ["Cast", "BatchNormalization"]

@@ -90,3 +90,10 @@ def test_a_scalar_bias_that_is_computed_stays_one():
     after = canonical(graph(ROWS, nodes, {"w": weights(10, 16)}))
     (scaling,) = [step for step in after.graph if step.op_type == "Mul"]
     assert {value.shape.rank() for value in (*scaling.inputs, *scaling.outputs)} == {0}
+
+
+def test_a_product_of_another_type_stays():
+    """What is written instead is float32."""
+    nodes = [node("Cast", ["x"], ["d"], to=ir.DataType.DOUBLE), node("Gemm", ["d", "w"], alpha=0.5)]
+    model = graph(ROWS, nodes, {"w": weights(16, 10).astype(np.float64)})
+    assert ops(kept(model, canonical_gemms(model))) == ["Cast", "Gemm"]

@@ -81,3 +81,10 @@ def test_a_scale_of_what_nothing_constant_makes_stays():
     ]
     before = model(nodes, {"s": np.float32(0.5)})
     assert ops(kept(before, fold_scalars(before))).count("Mul") == 1
+
+
+def test_a_scaling_of_another_type_stays():
+    """What is written instead is float32."""
+    nodes = [node("Cast", ["x"], ["d"], to=11), node("MatMul", ["d", "w"], ["m"]), node("Mul", ["m", "c"])]
+    before = model(nodes, {"w": weights(8, 5).astype(np.float64), "c": np.asarray(0.3)})
+    assert ops(kept(before, fold_scalars(before))) == ["Cast", "MatMul", "Mul"]

@@ -49,3 +49,8 @@ def test_an_eye_is_a_constant():
     nodes = [node("Reshape", ["x", "s"], ["r"]), node("EyeLike", ["r"], ["e"], k=1), node("Add", ["x", "e"])]
     model = graph({"x": (4, 5)}, nodes, {"s": np.asarray([4, 5])})
     assert "EyeLike" not in ops(canonical_masks(model))
+
+
+def test_a_triangle_of_truth_values():
+    """ONNX Runtime does not choose from them."""
+    assert canonical([node("Cast", ["x"], ["b"], to=TensorProto.BOOL), node("Trilu", ["b"])]) == ["Cast", "And"]

@@ -154,3 +154,9 @@ def test_a_resize_keeps_its_region_and_its_policy(settings, by_factors):
     model = tidy(graph(PLANE, nodes, {"plane": integers(12, 16), "region": region}))
     after = tidy(kept(model, canonical_shapes(model)))
     assert (ops(after) == ["Resize"]) is by_factors
+
+
+def test_a_mean_of_another_type_stays():
+    """What is written instead is float32."""
+    nodes = [node("Cast", ["x"], ["i"], to=6), node("ReduceMean", ["i", "a"])]
+    assert ops(canonical(nodes, {"a": integers(2, 3)})) == ["Cast", "ReduceMean"]
