@@ -28,6 +28,10 @@ WRITTEN_OUT = frozenset(
     }
 )
 DOMAIN = "edgekit.written_out"
+GROUPS_EPSILON = 1e-5
+FACTORS_PER_CHANNEL = (
+    21  # the first opset in which GroupNormalization is not scaled group by group; that one has a form
+)
 DEEPEST = 3  # cross entropy is log-softmax and negative log-likelihood, which ends it
 
 
@@ -37,7 +41,7 @@ def write_out(proto: onnx.ModelProto) -> onnx.ModelProto:
     if not 0 < opset <= newer.KNOWN:
         return proto
     for _ in range(DEEPEST):
-        if not any(_is_ours(node) for node in proto.graph.node):
+        if not any(_is_ours(node, opset) for node in proto.graph.node):
             break
         proto = _one_level(proto, opset)
     return proto
@@ -47,7 +51,7 @@ def _one_level(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """A definition may use other ops of the list, whose types are only known once it is inlined."""
     inferred = onnx.shape_inference.infer_shapes(proto)
     types = _types(inferred.graph)
-    for node in filter(_is_ours, inferred.graph.node):
+    for node in [node for node in inferred.graph.node if _is_ours(node, opset)]:
         body = _definition(node, opset, types)
         if body is None or not _wanted_alone(node, body):
             continue
@@ -58,8 +62,9 @@ def _one_level(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return onnx.inliner.inline_local_functions(inferred)
 
 
-def _is_ours(node: onnx.NodeProto) -> bool:
-    return node.op_type in WRITTEN_OUT and node.domain in ("", "ai.onnx")
+def _is_ours(node: onnx.NodeProto, opset: int) -> bool:
+    old = node.op_type == "GroupNormalization" and opset < FACTORS_PER_CHANNEL
+    return (node.op_type in WRITTEN_OUT or old) and node.domain in ("", "ai.onnx")
 
 
 def _wanted_alone(node: onnx.NodeProto, body: onnx.FunctionProto) -> bool:
@@ -73,6 +78,8 @@ def _wanted_alone(node: onnx.NodeProto, body: onnx.FunctionProto) -> bool:
 
 
 def _definition(node: onnx.NodeProto, opset: int, types: dict[str, onnx.TypeProto]) -> onnx.FunctionProto | None:
+    if node.op_type == "GroupNormalization":
+        return _by_groups(node, opset)
     schema: Any = onnx.defs.get_schema(node.op_type, opset)  # its stubs lack what depends on the context
     if schema.has_function:
         data = schema.get_function_with_opset_version(opset)
@@ -92,6 +99,26 @@ def _definition(node: onnx.NodeProto, opset: int, types: dict[str, onnx.TypeProt
     for entry in body.opset_import:  # the ops that a definition uses are the same in the model's opset
         entry.version = opset if entry.domain in ("", "ai.onnx") else entry.version
     return body
+
+
+def _by_groups(node: onnx.NodeProto, opset: int) -> onnx.FunctionProto:
+    """Group by group, an InstanceNormalization; ONNX's own definition takes a small difference of large squares."""
+    given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    make = onnx.helper.make_node
+    nodes = [
+        make("Shape", ["x"], ["shape"]),
+        make("Constant", [], ["rows"], value_ints=[0, given["num_groups"], -1]),
+        make("Reshape", ["x", "rows"], ["groups"]),
+        make(
+            "InstanceNormalization",
+            ["groups", "scale", "bias"],
+            ["normal"],
+            epsilon=given.get("epsilon", GROUPS_EPSILON),
+        ),
+        make("Reshape", ["normal", "shape"], ["y"]),
+    ]
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    return onnx.helper.make_function(DOMAIN, "", ["x", "scale", "bias"], ["y"], nodes, opsets, list(given))
 
 
 def _types(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:

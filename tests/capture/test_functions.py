@@ -34,6 +34,13 @@ CASES = {
         k=(F32, (2, 5, 6)),
         v=(F32, (2, 5, 6)),
     ),
+    "norms with a factor per group": model(
+        helper.make_node("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2, epsilon=0.1),
+        18,
+        x=(F32, (2, 6, 4, 5)),
+        s=(F32, (2,)),
+        b=(F32, (2,)),
+    ),
 }
 
 
@@ -56,3 +63,14 @@ def test_written_out(name: str) -> None:
 def test_other_models_stay_as_they_are() -> None:
     plain = model(helper.make_node("Relu", ["x"], ["y"]), 20, x=(F32, (1, 2)))
     assert write_out(plain) is plain
+
+
+@pytest.mark.parametrize("opset", [18, 20, 21])
+def test_norms_of_groups_change_their_meaning_at_opset_21(opset: int) -> None:
+    factors = 2 if opset < 21 else 6
+    case = model(
+        helper.make_node("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2),
+        opset,
+        **{"x": (F32, (2, 6, 4, 5)), "s": (F32, (factors,)), "b": (F32, (factors,))},
+    )
+    assert ("GroupNormalization" in {made.op_type for made in write_out(case).graph.node}) is (opset == 21)
