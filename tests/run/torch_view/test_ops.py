@@ -52,7 +52,7 @@ def test_float(name):
         np.testing.assert_allclose(found[output], expected[output], rtol=0, atol=FLOAT_TOLERANCE * largest)
 
 
-@pytest.mark.parametrize("name", TABLE.keys() - UNROUNDED)
+@pytest.mark.parametrize("name", [name for name in TABLE if name not in UNROUNDED])
 def test_quantized(name):
     """As the graph is written: without ONNX Runtime's fusion to integer kernels."""
     case = TABLE[name]
