@@ -22,7 +22,7 @@ from shared_models import SHARED, require
 
 CHUNK, CONTEXT, STATE = 512, 64, 128  # new samples per step, samples kept from the step before, width of h and c
 CALIBRATION_CHUNKS = 312  # 10 s
-BAR = 0.03
+BAR = 0.015
 WEIGHTS = SHARED / "weights" / "silero_vad_16k.pt"
 FACTORY = f"{SHARED / 'models.py'}:silero_vad_16k"
 

@@ -22,10 +22,10 @@ from edgekit.progress import SILENT, Progress
 from edgekit.quantize.agree import agreeing_scales
 from edgekit.quantize.assign import Plan, Scales, assign
 from edgekit.quantize.blocks import cut
+from edgekit.quantize.borders import even_borders
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.choose import TRIALS, Choice, method_of, scales_of, search, search_by_blocks
 from edgekit.quantize.equalize import equalize
-from edgekit.quantize.inputs import even_inputs
 from edgekit.quantize.norms import NO_NORMS, Norms
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.repair import FIRST as FIRST_REPAIR
@@ -100,7 +100,7 @@ def quantize(
     plan = assign(graph, keep_float, int16)
     held_out = _held_out_count(graph, plan, len(samples))
     bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
-    if not io_int8 and (even := even_inputs(graph, bases[0].calibration.peaks)) is not None:
+    if (even := even_borders(graph, plan, bases[0].calibration.peaks, io_int8=io_int8)) is not None:
         graph, plan = even, assign(even, keep_float, int16)
         bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
     if (even := equalize(graph, bases[0].calibration.peaks)) is not None:

@@ -21,7 +21,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
-from edgekit.quantize import islands, reasons
+from edgekit.quantize import islands, reasons, spectra
 from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL, Widths, widths
 
 
@@ -138,7 +138,7 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str]
     int8_values: set[str] = {value.name or "" for value in graph.graph.inputs if facts.is_float(value)}
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
-    masked = reasons.masked_values(graph.graph)
+    masked, spectral = reasons.masked_values(graph.graph), spectra.before_roots(graph.graph, _moves)
     for node in graph.graph:
         if not facts.is_float(node.outputs[0]):
             continue
@@ -148,12 +148,19 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str]
             reason = reasons.MASKED
         if reason is None and (clamped := clamped_by(node)) is not None and clamped.name in kept:
             reason = reasons.CLAMPS_FLOATS
+        if (
+            reason is None
+            and spectral.issuperset(node.outputs)
+            and spectra.takes_part(node)
+            and _reads_reals(node, kept)
+        ):
+            reason = spectra.REASON
         if reason is not None:
             kept[node.name or ""] = reason
             continue
         nodes[node.name or ""] = node
         int8_values.update(value.name or "" for value in node.outputs if facts.is_float(value))
-    islands.settle(graph.graph, nodes, kept, lambda node: RULES[node.op_type] is Scale.SHARED)
+    islands.settle(graph.graph, nodes, kept, _moves)
     _leave_inputs_real(graph, nodes, kept)
     clamps, families = dict(_clamps(nodes.values())), _families(graph)
     wide = widths(graph.graph, nodes, wanted_int16, clamps, _moved_inputs)
@@ -163,8 +170,18 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str]
     return Plan(frozenset(nodes) - wide.nodes, groups, clamps, kept, counted_as, wide.nodes)
 
 
+def _moves(node: ir.Node) -> bool:
+    return RULES.get(node.op_type) is Scale.SHARED
+
+
 def _moved_inputs(node: ir.Node) -> list[ir.Value] | None:
-    return data_inputs(node) if RULES[node.op_type] is Scale.SHARED else None
+    return data_inputs(node) if _moves(node) else None
+
+
+def _reads_reals(node: ir.Node, kept: Mapping[str, str]) -> bool:
+    """True where nobody rounded what the node reads: the model's inputs, or what float ops give, perhaps moved."""
+    makers = [value.producer() for value in data_inputs(node)]
+    return all(m is None or m.name in kept or (_moves(m) and _reads_reals(m, kept)) for m in makers)
 
 
 def _leave_inputs_real(graph: ir.Model, nodes: dict[str, ir.Node], kept: dict[str, str]) -> None:

@@ -1,10 +1,12 @@
-"""Inputs whose channels differ in size by orders of magnitude: each channel is brought to its own size before rounding.
+"""Values whose channels differ in size by orders of magnitude where they enter INT8: each channel is brought to its own
+size before it is rounded.
 
     W x + b  =  (W S) (S^-1 x) + b            S^-1 x is a product in float32, at the border where x is rounded anyway
 
 The first of 40 cepstral coefficients reaches 350 where the others stay under 20: one scale for all leaves those four
-bits. What we gave up: one multiplication per element of the input, and integer inputs (`--io int8`), which carry one
-scale; those are left as they are.
+bits. So it is with the model's inputs and with what float ops give, a spectrum's magnitudes. What we gave up: one
+multiplication per element. Integer inputs (`--io int8`) carry one scale, and are left as they are; so are layer norms,
+which take the factors into their own, and the steps of a recurrent layer, which have their weights in common.
 """
 
 from __future__ import annotations
@@ -16,29 +18,42 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgekit.graph import edit, facts, marks
+from edgekit.quantize.assign import Plan
 from edgekit.quantize.equalize import Factors, balanced, magnitudes, multiply_inputs
 
 WORTH = 16.0
 """Rounding noise behind the first linear op with one scale for all channels, against a scale for each: two bits."""
-REASON = "brings the channels of the input to one size before it is rounded"
+REASON = "brings channels to one size before they are rounded"
 
 
-def even_inputs(graph: ir.Model, peaks: Mapping[str, NDArray[np.float64]]) -> ir.Model | None:
-    """The same function with evened inputs; None where none is uneven.
+def even_borders(
+    graph: ir.Model, plan: Plan, peaks: Mapping[str, NDArray[np.float64]], *, io_int8: bool
+) -> ir.Model | None:
+    """The same function with channels of one size where it enters INT8; None where none is uneven.
 
     peaks: value -> (C,) largest magnitude of each channel over the calibration samples, for the inputs of linear ops.
     """
     graph = graph.clone()
-    changed = [value for value in list(graph.graph.inputs) if facts.is_float(value) and _even(graph, value, peaks)]
+    values = [] if io_int8 else [value for value in graph.graph.inputs if facts.is_float(value)]
+    for node in graph.graph:
+        if node.name in plan.kept_float and node.op_type != "LayerNormalization":
+            values += [value for value in node.outputs if facts.is_float(value)]
+    changed = [value for value in values if _even(graph, plan, value, peaks)]
     edit.drop_unused(graph)
     return graph if changed else None
 
 
-def _even(graph: ir.Model, x: ir.Value, peaks: Mapping[str, NDArray[np.float64]]) -> bool:
-    found = [_linear(reader) for reader in facts.consumers(x)]
-    linear = [node for node in found if node is not None]
+def _even(graph: ir.Model, plan: Plan, x: ir.Value, peaks: Mapping[str, NDArray[np.float64]]) -> bool:
+    readers = [reader for reader in facts.consumers(x) if x.is_graph_input() or reader.name in plan.integer_nodes]
+    found = [_linear(reader) for reader in readers]
+    linear = [node for node in found if node is not None and node.name in plan.integer_nodes and _is_alone(node)]
     known = [peaks[name] for node in linear if (name := _input(node)) in peaks]
-    if x.is_graph_output() or not found or len(linear) < len(found) or len(known) < len(linear):
+    if (
+        not found
+        or len(linear) < len(found)
+        or len(known) < len(linear)
+        or (x.is_graph_input() and x.is_graph_output())
+    ):
         return False
     if len({_axis(x, node) for node in linear}) > 1:
         return False
@@ -50,8 +65,14 @@ def _even(graph: ir.Model, x: ir.Value, peaks: Mapping[str, NDArray[np.float64]]
     factors = wanted / wanted.max()
     for node in linear:
         multiply_inputs(graph, node, factors)
-    _insert(graph, x, _along_channels(factors, x, linear[0]))
+    _insert(graph, x, readers, _along_channels(factors, x, linear[0]))
     return True
+
+
+def _is_alone(linear: ir.Node) -> bool:
+    """Whether nothing else computes with the op's weights."""
+    weight = linear.inputs[1]
+    return weight is not None and facts.only_consumer(weight) is linear and marks.family(linear) is None
 
 
 def _linear(reader: ir.Node) -> ir.Node | None:
@@ -87,13 +108,16 @@ def _axis(x: ir.Value, linear: ir.Node) -> int:
     return 1 if linear.inputs[0] is x else len(facts.shape(x)) - 1
 
 
-def _insert(graph: ir.Model, x: ir.Value, factors: Factors) -> None:
-    uses = list(x.uses())
+def _insert(graph: ir.Model, x: ir.Value, readers: list[ir.Node], factors: Factors) -> None:
+    uses = [use for use in x.uses() if use.node in readers]
     name = f"{x.name}_even"
     inverse = edit.add_constant(graph, f"{name}_factors", edit.float_tensor(1.0 / factors))
     even = ir.Value(name=name, shape=x.shape, type=x.type)
     product = ir.node("Mul", [x, inverse], outputs=[even], name=name)
     marks.keep_float(product, REASON)
-    graph.graph.insert_before(graph.graph[0], product)
+    if (maker := x.producer()) is not None:
+        graph.graph.insert_after(maker, product)
+    else:
+        graph.graph.insert_before(graph.graph[0], product)
     for use in uses:
         use.node.replace_input_with(use.idx, even)
