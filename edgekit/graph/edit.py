@@ -34,6 +34,19 @@ def adopt_constants(graph: ir.Model, inner: ir.Graph) -> dict[ir.Value, ir.Value
     }
 
 
+def register_constants(graph: ir.Model) -> None:
+    """Give a name of their own to constants that nodes read and the graph does not hold: a rewrite that made two of one
+    name had the second take the place of the first."""
+    held = graph.graph.initializers
+    for node in graph.graph:
+        for value in node.inputs:
+            if value is None or value.const_value is None or value.producer() is not None or value.is_graph_input():
+                continue
+            if held.get(value.name or "") is not value:
+                value.name = _unused(value.name or "constant", held)
+                graph.graph.register_initializer(value)
+
+
 def new_node(
     like: ir.Node, op_type: str, inputs: list[ir.Value | None], attributes: dict[str, Any] | None = None
 ) -> ir.Node:

@@ -50,6 +50,7 @@ def fold(graph: ir.Model) -> ir.Model:
         )
         drop_neutral_operands(graph)
         fusions(graph)
+        edit.register_constants(graph)
         merge_clamps(graph)
         common.RemoveUnusedNodesPass()(graph)
     _tidied(graph)

@@ -109,3 +109,15 @@ def test_an_output_that_takes_over_keeps_the_name_that_callers_know():
     assert [value.name for value in other.graph.outputs] == ["a", "b"]
     found = run(checked(other), feeds(other))
     np.testing.assert_array_equal(found["a"], found["b"])
+
+
+def test_constants_that_the_graph_lost_come_back_under_names_of_their_own():
+    model = graph(PLANE, [node("Add", ["x", "c"], ["a"]), node("Mul", ["a", "d"])],
+                  {"c": weights(5), "d": weights(5, seed=1)})  # fmt: skip
+    expected = run(model, feeds(model))["y"]
+    second = model.graph[1].inputs[1]
+    model.graph.initializers.pop("d")
+    second.name = "c"
+    edit.register_constants(model)
+    assert list(model.graph.initializers) == ["c", "c_1"]
+    np.testing.assert_array_equal(run(checked(model), feeds(model))["y"], expected)

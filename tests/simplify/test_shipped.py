@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from edgekit.simplify import simplify
 from edgekit.simplify.shipped import fold
 from tests.models import graph, node, ops, run
 from tests.simplify.keeps import kept
@@ -69,3 +70,10 @@ def test_an_input_that_is_given_back_keeps_its_name():
     after = kept(model, fold(model))
     assert ops(after) == ["Relu"]
     assert [value.name for value in (*after.graph.inputs, *after.graph.outputs)] == ["x", "x", "y"]
+
+
+def test_a_value_that_is_flattened_twice():
+    nodes = [node("HardSwish", ["x"], ["h"]), node("Flatten", ["h"], ["y"]), node("Flatten", ["h"], ["z"])]
+    model = graph({"x": (1, 3, 4, 4)}, nodes, outputs=("z", "y"))
+    kept(model, simplify(model))
+    kept(model, fold(model))
