@@ -65,7 +65,7 @@ def canonical_activations(graph: ir.Model) -> ir.Model:
             case _:
                 pass
     for node in list(graph.graph):
-        if node.op_type == "HardSigmoid":
+        if node.op_type == "HardSigmoid" and facts.is_float(node.outputs[0]):
             _fold_hard_sigmoid(graph, node)
     edit.drop_unused(graph)
     return graph

@@ -135,6 +135,12 @@ def test_a_hard_sigmoid_of_what_others_read_stays():
     assert histogram(kept(model, canonical_activations(model))) == {"Conv": 1, "HardSigmoid": 1, "Mul": 1}
 
 
+def test_a_hard_sigmoid_of_another_type_stays():
+    nodes = [node("Cast", ["x"], ["d"], to=11), node("Conv", ["d", "w"], ["a"]), node("HardSigmoid", ["a"])]
+    model = graph(PLANE, nodes, {"w": weights(8, 8, 1, 1).astype(np.float64)})
+    assert ops(canonical_activations(model)) == ["Cast", "Conv", "HardSigmoid"]
+
+
 def test_a_hard_sigmoid_alone_stays():
     assert canonical([node("HardSigmoid", ["x"])]) == ["HardSigmoid"]
 
