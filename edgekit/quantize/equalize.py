@@ -36,6 +36,9 @@ SCALING = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAvera
 must scale alike)."""
 ITERATIONS = 8
 MIXING = frozenset({"Add", "AveragePool", "GlobalAveragePool"})
+HEADROOM = 1.25
+"""How far beyond its peak on the calibration samples a channel still passes a clip as before. Without it, MobileNetV1
+0.25 calibrated on 64 photographs changed its float answers on others by a 1500th of their variance, and 7 of 436."""
 WORTH = 2.0
 """Factors that differ by less cannot win a bit."""
 
@@ -60,7 +63,8 @@ def equalize(graph: ir.Model, peaks: Mapping[str, NDArray[np.float64]]) -> ir.Mo
     """The same function with channels of one size; None where there is nothing to gain.
 
     peaks: value -> (C,) largest magnitude of each channel over the calibration samples, for the inputs of linear ops.
-    A channel behind a Clip may be raised up to its bound at most, so that calibrated values pass it as before.
+    A channel behind a Clip may be raised towards its bound only so far that calibrated values pass it as before, and
+    others that are larger by HEADROOM.
     """
     graph = graph.clone()
     changed = False
@@ -200,7 +204,7 @@ def _factors(group: Group, peaks: Mapping[str, NDArray[np.float64]]) -> Factors 
         return None
     if np.isfinite(group.ceiling):
         wanted[alive] /= wanted[alive].max()
-        return np.clip(wanted, np.minimum(peak / group.ceiling, 1.0), 1.0)
+        return np.clip(wanted, np.minimum(HEADROOM * peak / group.ceiling, 1.0), 1.0)
     wanted[alive] /= np.exp(np.log(wanted[alive]).mean())
     return wanted
 
