@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import onnx_ir as ir
@@ -30,8 +29,8 @@ from edgekit.quantize.norms import NO_NORMS, Norms
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.repair import FIRST as FIRST_REPAIR
 from edgekit.quantize.repair import repaired, written
+from edgekit.quantize.result import Base, Quantized
 from edgekit.quantize.trial import Trials
-from edgekit.quantize.weights import WeightRule
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 
@@ -43,37 +42,6 @@ SEARCH_MACS = 3 * 10**11
 is still too large block by block."""
 VALUE_MACS = 50  # what a value costs that is written, quantized and read again, in ONNX Runtime on x86
 GROUPS_PER_BLOCK = 4  # at least: what a range does to the values behind it shows a few ops later
-
-
-@dataclass(frozen=True)
-class Base:
-    """A float graph to quantize, and what its values are."""
-
-    graph: ir.Model
-    calibration: Calibration
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantized:
-    """The quantized graph and how it came about.
-
-    base: the float graph that was quantized, equalized or as it came; calibrated: before it was equalized; methods:
-    group -> the rule that gave its range; error_before, error_after: relative squared output error on the held-out
-    samples, with plain rounding and with what was kept.
-    """
-
-    graph: ir.Model
-    base: ir.Model
-    calibrated: Base
-    plan: Plan
-    scales: Scales
-    methods: Choice
-    weight_rule: WeightRule
-    equalized: bool
-    biases_corrected: bool
-    error_before: float
-    error_after: float
-    calibration_count: int
 
 
 def quantize(
@@ -124,6 +92,10 @@ def quantize(
         error_before=plain.error,
         error_after=best.error,
         calibration_count=len(samples),
+        weights=best.weights,
+        means=calibration.means,
+        extremes={name: (found.low, found.high) for name, found in calibration.all.items()},
+        held_out=calibration.held_out,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
@@ -49,6 +49,7 @@ Scales = Mapping[str, affine.QParams]
 """Group name -> the parameters of its values."""
 
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+ON_REQUEST = "kept float on request"
 CLAMPS = frozenset({"Relu", "Clip"})
 CLAMPED = LINEAR | {"Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool"}  # ops whose output a clamp may saturate
 
@@ -130,11 +131,13 @@ class Plan:
 def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str] = ()) -> Plan:
     """Decide for each op, and put values that must share a scale into one group.
 
-    keep_float, int16: names of nodes that are to stay in float32, or to compute on int16 activations. An op that only
-    moves values does so in the precision in which they come, and a clamp in that of the op whose result it clamps.
+    keep_float, int16: names of nodes that are to stay in float32 (with the reason, where they map to one), or to
+    compute on int16 activations. An op that only moves values does so in the precision in which they come, and a clamp
+    in that of the op whose result it clamps.
     """
-    wanted_float, wanted_int16 = frozenset(keep_float), frozenset(int16)
-    check_known(wanted_float | wanted_int16, [node.name or "" for node in graph.graph])
+    wanted_float = dict(keep_float) if isinstance(keep_float, Mapping) else dict.fromkeys(keep_float, ON_REQUEST)
+    wanted_int16 = frozenset(int16)
+    check_known(wanted_float.keys() | wanted_int16, [node.name or "" for node in graph.graph])
     int8_values: set[str] = {value.name or "" for value in graph.graph.inputs if facts.is_float(value)}
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
@@ -143,7 +146,7 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str]
         if not facts.is_float(node.outputs[0]):
             continue
         wider = node.name in wanted_int16
-        reason = "kept float on request" if node.name in wanted_float else reason_for_float(node, int8_values, wider)
+        reason = wanted_float.get(node.name or "") or reason_for_float(node, int8_values, wider)
         if reason in (None, islands.MOVES_FLOATS) and not masked.isdisjoint([*data_inputs(node), *node.outputs]):
             reason = reasons.MASKED
         if reason is None and (clamped := clamped_by(node)) is not None and clamped.name in kept:
@@ -212,8 +215,8 @@ def _families(graph: ir.Model) -> dict[str, str]:
     return found
 
 
-def check_known(wanted: frozenset[str], names: list[str]) -> None:
-    for name in sorted(wanted.difference(names)):
+def check_known(wanted: Set[str], names: list[str]) -> None:
+    for name in sorted(wanted - set(names)):
         near = difflib.get_close_matches(name, names, 1)
         raise EdgekitError(
             "EK414",

@@ -19,6 +19,9 @@ from edgekit.quantize import weights
 from edgekit.quantize.assign import Plan
 from edgekit.quantize.weights import IntegerWeights
 
+Means = Mapping[str, NDArray[np.float64]]
+"""Value -> (C,) mean of each channel over the calibration samples."""
+
 CORRECTED = frozenset({"Conv", "Gemm"})
 Layer = tuple[str, ir.Value | None, ir.Value | None]
 """A family of steps, its weights and its bias: steps with biases of their own are layers of their own."""
@@ -29,13 +32,8 @@ def channel_axes(graph: ir.Model, plan: Plan) -> dict[str, int]:
     return {(node.inputs[0].name or ""): 1 for node in _corrected_nodes(graph, plan) if node.inputs[0] is not None}
 
 
-def correct_biases(
-    graph: ir.Model, plan: Plan, rounded: IntegerWeights, means: Mapping[str, NDArray[np.float64]]
-) -> ir.Model:
-    """The float graph with biases that make up for the rounding of its weights.
-
-    means: value name -> (C,) mean of each channel over the calibration samples.
-    """
+def correct_biases(graph: ir.Model, plan: Plan, rounded: IntegerWeights, means: Means) -> ir.Model:
+    """The float graph with biases that make up for the rounding of its weights. means: of the inputs."""
     graph = graph.clone()
     corrected_biases: dict[Layer, ir.Value] = {}
     layer_means = _layer_means(graph, plan, means)

@@ -13,11 +13,11 @@ from edgekit.graph import facts
 from edgekit.progress import Progress
 from edgekit.quantize.assign import LINEAR, Plan, Scales
 from edgekit.quantize.calibrate import Calibration
-from edgekit.quantize.correct import correct_biases
+from edgekit.quantize.correct import Means, correct_biases
 from edgekit.quantize.insert import insert
 from edgekit.quantize.rounding import Rounding, has_kernels
 from edgekit.quantize.trial import Trials
-from edgekit.quantize.weights import Rule, WeightRule, round_weights
+from edgekit.quantize.weights import IntegerWeights, Rule, WeightRule, round_weights
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ ROUNDINGS: tuple[Rounding, ...] = ("nearest", "balanced")
 
 @dataclass(frozen=True)
 class Repaired:
-    """A quantized graph, what was repaired, and its relative squared output error on the held-out samples."""
+    """A quantized graph with its weights, what was repaired, and its relative squared output error on the held-out
+    samples."""
 
     graph: ir.Model
+    weights: IntegerWeights
     repair: Repair
     error: float
 
@@ -48,7 +50,12 @@ class Repaired:
 def written(graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibration, repair: Repair) -> ir.Model:
     """The quantized graph."""
     weights = round_weights(graph, plan, scales, repair.weights)
-    corrected = correct_biases(graph, plan, weights, calibration.means) if repair.biases else graph
+    return written_with(graph, plan, scales, weights, calibration.means if repair.biases else None)
+
+
+def written_with(graph: ir.Model, plan: Plan, scales: Scales, weights: IntegerWeights, means: Means | None) -> ir.Model:
+    """means: of the channels, where biases are to be corrected by them."""
+    corrected = correct_biases(graph, plan, weights, means) if means is not None else graph
     return insert(corrected, plan, scales, weights)
 
 
@@ -58,9 +65,10 @@ def repaired(
     """The quantized graph with nothing repaired, and the one whose outputs come closest to the float ones."""
 
     def tried(repair: Repair) -> Repaired:
-        quantized = written(graph, plan, scales, calibration, repair)
+        weights = round_weights(graph, plan, scales, repair.weights)
+        quantized = written_with(graph, plan, scales, weights, calibration.means if repair.biases else None)
         advance(1)
-        return Repaired(quantized, repair, trials.of(quantized, scales))
+        return Repaired(quantized, weights, repair, trials.of(quantized, scales))
 
     rules = _rules(graph)
     with progress.step("choosing repairs", len(rules) + 2) as advance:

@@ -136,8 +136,13 @@ def constant_qparams(array: NDArray[np.float32], dtype: np.dtype[Any] = affine.I
     return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
 
 
-def round_weights(graph: ir.Model, plan: Plan, scales: Scales, rule: WeightRule) -> IntegerWeights:
-    """The constant weights of every linear op on integers. scales: of the activations."""
+def round_weights(
+    graph: ir.Model, plan: Plan, scales: Scales, rule: WeightRule, known: IntegerWeights | None = None
+) -> IntegerWeights:
+    """The constant weights of every linear op on integers.
+
+    scales: of the activations; known: weights that are rounded already, kept where the biases fit them.
+    """
     found: dict[str, IntegerWeight] = {}
     for node in graph.graph:
         if node.name not in plan.integer_nodes or node.op_type not in LINEAR:
@@ -148,9 +153,18 @@ def round_weights(graph: ir.Model, plan: Plan, scales: Scales, rule: WeightRule)
         bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         (x,) = data_inputs(node)
         input_scale = float(scales[plan.group_read(node, x.name or "").name].scale)
+        held = (known or {}).get(node.name or "")
+        if held is not None and (bias is None or _fits(bias, held.qparams, input_scale)):
+            found[node.name or ""] = held
+            continue
         qparams = weight_qparams(weight, output_axis(node), bias, input_scale, rule.scale)
         found[node.name or ""] = IntegerWeight(rounded(weight, qparams, rule.rounding), qparams)
     return found
+
+
+def _fits(bias: NDArray[np.float32], qparams: affine.QParams, input_scale: float) -> bool:
+    """Whether the bias stays well within int32; a hair above is the rounding of the scale that was made for it."""
+    return bool(np.all(np.abs(bias) <= input_scale * qparams.scale * affine.BIAS_MAX * 1.001))
 
 
 def _weight(node: ir.Node) -> ir.Value:
