@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
     keep_float: Sequence[str]
     io: Literal["float32", "int8"]
+    sensitivity: bool
     format: Sequence[Literal["onnx", "tflite"]]
     layout: Literal["keep", "nhwc"]
     batch: int

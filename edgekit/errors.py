@@ -280,6 +280,12 @@ PAGES: dict[str, Page] = {
         "int16 values need opset 21. A group normalization has a scale per channel there, one per group before; that is"
         " rewritten where the scale is a constant of the model.",
     ),
+    "EK420": Page(
+        Exit.USAGE,
+        "nothing to measure",
+        "--sensitivity says what each op loses in INT8 or on int16 activations. With --precision float16 or"
+        " int8-dynamic activations are not rounded.",
+    ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(
         Exit.UNSUPPORTED,

@@ -28,6 +28,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "ranges": ("quantize", "ranges"),
     "keep_float": ("quantize", "keep_float"),
     "io": ("quantize", "io"),
+    "sensitivity": ("quantize", "sensitivity"),
     "output": ("output", "directory"),
     "format": ("output", "formats"),
     "layout": ("output", "layout"),

@@ -31,6 +31,7 @@ from edgekit.quantize.coverage import Coverage
 from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.quantize.doubts import Examination, examined
 from edgekit.quantize.norms import Norms, first_norm
+from edgekit.quantize.sensitivity import sensitivities
 from edgekit.quantize.weights_only import quantize_weights
 from edgekit.recipe import Recipe
 from edgekit.report import Report, compose, this_machine
@@ -57,6 +58,8 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     Raises EdgekitError; an EK5xx comes after the other files were written and reported.
     """
     precision = recipe.quantize.precision
+    if recipe.quantize.sensitivity and precision in ("float16", "int8-dynamic"):
+        raise _not_measured(precision)
     if precision == "float16":
         return convert(recipe, precision, progress, given)
     progress = Timed(progress)
@@ -144,9 +147,8 @@ def _in_integers(
         norms=norms,
         int16=[node.name or "" for node in target.graph] if wanted.precision == "int16x8" else [],
     )
-    facts = compose.quantization_facts(
-        quantized, wanted.precision, wanted.ranges, wanted.io, quantized.base, calibrated=not data.synthesized
-    )
+    ranked = sensitivities(quantized, workers, progress, int16=True) if wanted.sensitivity else ()
+    facts = compose.quantization_facts(quantized, wanted, ranked, calibrated=not data.synthesized)
     return Integers(graph=quantized.graph, base=quantized.base, facts=facts, quantized=quantized)
 
 
@@ -388,6 +390,15 @@ def _float_peers(
         with suppress(EdgekitError):  # an op without a float form: then there is nothing to be faster than
             peers.append(lower(graphs[format], format, "float32", path, replace(wishes, io_int8=False)))
     return peers
+
+
+def _not_measured(precision: str) -> EdgekitError:
+    return EdgekitError(
+        "EK420",
+        f"cannot measure sensitivity with --precision {precision}",
+        "it is the error of rounded activations and weights, and this precision keeps activations in float",
+        "leave --sensitivity out, or use --precision int8 or int16x8",
+    )
 
 
 def _not_lowered(path: Path) -> EdgekitError:

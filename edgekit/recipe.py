@@ -46,12 +46,13 @@ class Data(Section):
 
 class Quantize(Section):
     """precision: of the files; ranges: how activation ranges are chosen; io: what the INT8 files take and give;
-    keep_float: names of nodes."""
+    keep_float: names of nodes; sensitivity: also measure what each op loses alone."""
 
     precision: Literal["int8", "int16x8", "int8-dynamic", "float16"] = "int8"
     ranges: Ranges = "auto"
     io: Literal["float32", "int8"] = "float32"
     keep_float: tuple[NonEmpty, ...] = ()
+    sensitivity: Flag = False
 
 
 class Output(Section):

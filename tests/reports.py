@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgekit.profile.measure import Latency
-from edgekit.report import DataFacts, FileFacts, Machine, ModelFacts, QuantizationFacts, Report, TensorFacts
+from edgekit.report import (
+    DataFacts,
+    FileFacts,
+    Machine,
+    ModelFacts,
+    OpSensitivity,
+    QuantizationFacts,
+    Report,
+    TensorFacts,
+)
 from edgekit.verify.result import Agreement, Interval, LayerError, Ledger, LedgerRow, Score, Verification
 
 IMAGE = TensorFacts(name="image", dtype="float32", shape=(None, 3, 32, 32))
@@ -124,6 +133,28 @@ REPORT = Report(
         latency("INT8 TFLite", 0.000_251),
     ),
     stages_s={"capture": 1.9, "quantize": 3.1},
+)
+
+SENSITIVE = replace(
+    REPORT,
+    quantization=QuantizationFacts(
+        ranges="auto",
+        chosen={},
+        calibrated=True,
+        io="float32",
+        sensitivity=tuple(
+            OpSensitivity(
+                node=f"conv{i}",
+                op="Conv",
+                ops=1 + i % 2,
+                macs=4_055_100,
+                sqnr_db=20.5 + i,
+                int16_sqnr_db=None if i else 31.25,
+                source="nets.py:12",
+            )
+            for i in range(12)
+        ),
+    ),
 )
 
 SLOW = replace(

@@ -138,6 +138,24 @@ def test_nothing_but_a_model(place):
     assert made.verification.agreements[0].identical > 0.9
 
 
+def test_sensitivity_where_asked(place, report):
+    assert report.quantization.sensitivity == ()
+    found = pipeline.quantize(place.recipe("sensitive", quantize={"sensitivity": True}))
+    ranked = found.quantization.sensitivity
+    assert {each.op for each in ranked} == {"Conv", "Gemm"}
+    assert sum(each.macs for each in ranked) == found.model.macs
+    assert all(0 < each.sqnr_db < each.int16_sqnr_db for each in ranked)
+    assert "most sensitive ops" in str(found)
+    assert [file.sha256 for file in found.files] == [file.sha256 for file in report.files]
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8-dynamic"])
+def test_nothing_to_be_sensitive_to(place, precision):
+    with pytest.raises(EdgekitError, match="--sensitivity") as refused:
+        pipeline.quantize(place.recipe("refused", quantize={"sensitivity": True, "precision": precision}))
+    assert refused.value.code == "EK420"
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_convert(place, precision):
     found = pipeline.convert(place.recipe(precision, {"evaluation": str(place.samples)}), precision)

@@ -120,6 +120,12 @@ Ranges = Annotated[
     Literal["auto", "minmax", "percentile", "mse", "entropy"] | None,
     typer.Option("--ranges", help="How activation ranges are chosen. Default: auto, the smallest output error."),
 ]
+Sensitivity = Annotated[
+    bool | None,
+    typer.Option(
+        "--sensitivity", help="Also measure what each op loses alone (SQNR, dB). Default: no.", show_default=False
+    ),
+]
 Io = Annotated[
     Literal["float32", "int8"] | None,
     typer.Option("--io", help="What the INT8 files take and give. Default: float32."),

@@ -33,6 +33,7 @@ def quantize(
     ranges: options.Ranges = None,
     keep_float: options.KeepFloat = None,
     io: options.Io = None,
+    sensitivity: options.Sensitivity = None,
     format: options.Formats = None,
     layout: options.Layout = None,
     batch: options.Batch = None,

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from edgekit.graph import cost, facts
 from edgekit.progress import SILENT, Progress
 from edgekit.quantize.agree import agreeing_scales
-from edgekit.quantize.assign import Plan, Scales, assign
+from edgekit.quantize.assign import Plan, assign
 from edgekit.quantize.blocks import cut
 from edgekit.quantize.borders import even_borders
 from edgekit.quantize.calibrate import Calibration, calibrate

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from edgekit.quantize.clusters import Cluster
 from edgekit.quantize.result import Quantized
-from edgekit.quantize.sensitivity import Sensitivity
+from edgekit.quantize.sensitivity import Sensitivity, in_db
 from edgekit.quantize.wider import Wider, widened
 
 Judge = Callable[[Quantized], float]
@@ -122,7 +122,7 @@ class _Looks:
         for name, precision in choice.items():
             each = self.ranked[name]
             wanted |= dict.fromkeys(each.cluster.computing, precision)
-            because |= dict.fromkeys(each.cluster.nodes, f"{self.because}; alone it leaves {each.sqnr_db:.1f} dB")
+            because |= dict.fromkeys(each.cluster.nodes, f"{self.because}; alone it leaves {in_db(each.error):.1f} dB")
         return widened(self.quantized, wanted, because)
 
     def macs(self, choice: Choice) -> int:

@@ -38,10 +38,10 @@ class Sensitivity:
     error: float
     int16_error: float | None = None
 
-    @property
-    def sqnr_db(self) -> float:
-        """Signal to noise of the outputs, with this cluster alone quantized."""
-        return min(CEILING_DB, -10 * math.log10(max(self.error, 1e-30)))
+
+def in_db(error: float) -> float:
+    """Signal to noise."""
+    return CEILING_DB if error <= 0 else min(CEILING_DB, -10 * math.log10(error))
 
 
 def sensitivities(

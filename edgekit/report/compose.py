@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -15,12 +15,14 @@ from edgekit.graph import cost, facts, source
 from edgekit.lower import Lowered
 from edgekit.preprocess import Preprocess
 from edgekit.quantize import Quantized
+from edgekit.quantize.sensitivity import Sensitivity, in_db
 from edgekit.quantize.weights_only import WeightsOnly
 from edgekit.report.facts import (
     DataFacts,
     FileFacts,
     KeptFloat,
     ModelFacts,
+    OpSensitivity,
     QuantizationFacts,
     TensorFacts,
 )
@@ -82,18 +84,32 @@ def file_facts(lowered: Lowered, directory: Path) -> FileFacts:
 
 
 def quantization_facts(
-    quantized: Quantized, precision: Precision, ranges: str, io: str, graph: ir.Model, *, calibrated: bool
+    quantized: Quantized, wanted: recipe.Quantize, ranked: Sequence[Sensitivity], *, calibrated: bool
 ) -> QuantizationFacts:
-    """graph: the float graph that was quantized; calibrated: on samples that somebody gave."""
+    """ranked: what ops lose alone; calibrated: on samples that somebody gave."""
     return QuantizationFacts(
-        precision=precision,
-        ranges=ranges,
+        precision=wanted.precision,
+        ranges=wanted.ranges,
         chosen=dict(Counter(quantized.methods.values()).most_common()),
         calibrated=calibrated,
-        io=io,
-        scheme=SCHEMES[precision],
-        kept_float=_kept_float(graph, quantized.plan.kept_float),
+        io=wanted.io,
+        scheme=SCHEMES[wanted.precision],
+        kept_float=_kept_float(quantized.base, quantized.plan.kept_float),
         repairs=_repairs(quantized),
+        sensitivity=tuple(map(_sensitivity, ranked)),
+    )
+
+
+def _sensitivity(found: Sensitivity) -> OpSensitivity:
+    cluster = found.cluster
+    return OpSensitivity(
+        node=cluster.name,
+        op=cluster.op,
+        ops=len(cluster.nodes),
+        macs=cluster.macs,
+        sqnr_db=in_db(found.error),
+        int16_sqnr_db=None if found.int16_error is None else in_db(found.int16_error),
+        source=cluster.source,
     )
 
 

@@ -91,13 +91,31 @@ class KeptFloat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpSensitivity:
+    """What an op loses when it alone is quantized, with those that change their precision with it.
+
+    ops: how many they are; sqnr_db: of the model's outputs on calibration samples that no range was taken from;
+    int16_sqnr_db: on int16 activations, None where that was not measured.
+    """
+
+    node: str
+    op: str
+    ops: int
+    macs: int
+    sqnr_db: float
+    int16_sqnr_db: float | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuantizationFacts:
     """How real numbers became integers.
 
     ranges: the method asked for ("auto"), "none" where there is nothing to choose; chosen: method -> number of tensors
     it won ({"mse": 31, "minmax": 10});
     calibrated: False where inputs had to be synthesised; io: what the files take and give; scheme: the integers;
-    repairs: what was done to win accuracy back ("bias correction: 12 ops"), in order.
+    repairs: what was done to win accuracy back ("bias correction: 12 ops"), in order; sensitivity: the most sensitive
+    ops first, empty where it was not measured.
     """
 
     ranges: str
@@ -108,6 +126,7 @@ class QuantizationFacts:
     scheme: str = "int8 activations per tensor, int8 weights per channel"
     kept_float: tuple[KeptFloat, ...] = ()
     repairs: tuple[str, ...] = ()
+    sensitivity: tuple[OpSensitivity, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

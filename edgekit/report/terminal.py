@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.verify.result import Ledger, Verification
 
 WORST_LAYERS = 10
+MOST_SENSITIVE = 10
 FLOAT_OPS_NAMED = 3
 
 
@@ -45,6 +46,9 @@ def show(report: Report, console: Console) -> None:
     if report.verification is not None and report.verification.layers:
         console.print()
         console.print(_layers(report.verification))
+    if report.quantization is not None and report.quantization.sensitivity:
+        console.print()
+        console.print(_sensitivity(report))
     console.print()
     console.print(_ending(report))
 
@@ -207,6 +211,24 @@ def _layers(verification: Verification) -> Table:
     for layer in verification.layers[:WORST_LAYERS]:
         name, source = plain(layer.node), plain(layer.source or "")
         table.add_row(Text(name), Text(plain(layer.label)), Text(f"{layer.sqnr_db:.1f} dB"), Text(source))
+    return table
+
+
+def _sensitivity(report: Report) -> Table:
+    """The ops that lose most by themselves, for `--sensitivity`."""
+    facts = report.quantization
+    assert facts is not None
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    left = ("most sensitive ops", "op", "source")
+    for title in ("most sensitive ops", "op", "SQNR alone", "int16", "MACs", "source"):
+        table.add_column(Text(title), justify="left" if title in left else "right", overflow="fold")
+    total = report.model.macs
+    for found in facts.sensitivity[:MOST_SENSITIVE]:
+        with_it = f"{plain(found.op)} and {found.ops - 1} more" if found.ops > 1 else plain(found.op)
+        share = units.percent(found.macs / total) if total else "-"
+        int16 = "" if found.int16_sqnr_db is None else f"{found.int16_sqnr_db:.1f} dB"
+        cells = (plain(found.node), with_it, f"{found.sqnr_db:.1f} dB", int16, share, plain(found.source or ""))
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -16,6 +16,7 @@ from edgekit.quantize.choose import scales_of
 from edgekit.quantize.correct import channel_axes
 from edgekit.quantize.insert import insert
 from edgekit.quantize.observe import Statistics
+from edgekit.quantize.result import Base, Quantized
 from edgekit.quantize.weights import WeightRule, round_weights
 from edgekit.run.observer import Observer, mean_of
 from tests.models import feeds
@@ -55,6 +56,30 @@ def observed(model: ir.Model, count: int = 8, keep_float=(), int16=()) -> Step:
         rows,
         {name: Statistics(*found) for name, found in observer.statistics().items()},
         {name: mean_of(total, samples) for name, total in sums.items()},
+    )
+
+
+def finished(step: Step) -> Quantized:
+    """What quantizing by the exact ranges comes to, without repairs."""
+    rule = WeightRule("minmax", "nearest")
+    weights = round_weights(step.model, step.plan, step.scales(), rule)
+    return Quantized(
+        graph=insert(step.model, step.plan, step.scales(), weights),
+        base=step.model,
+        calibrated=Base(step.model, None),
+        plan=step.plan,
+        scales=step.scales(),
+        methods={},
+        weight_rule=rule,
+        equalized=False,
+        biases_corrected=False,
+        error_before=0.0,
+        error_after=0.0,
+        calibration_count=len(step.rows),
+        weights=weights,
+        means=step.means,
+        extremes={name: (found.low, found.high) for name, found in step.statistics.items()},
+        held_out=step.rows[:3],
     )
 
 

@@ -1,6 +1,8 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from edgekit import recipe
 from edgekit.artifact import Artifact, TensorSpec
 from edgekit.capture import Captured
@@ -8,6 +10,8 @@ from edgekit.graph import source
 from edgekit.lower import Lowered
 from edgekit.preprocess import Preprocess
 from edgekit.quantize.assign import assign
+from edgekit.quantize.clusters import clusters
+from edgekit.quantize.sensitivity import CEILING_DB, Sensitivity
 from edgekit.quantize.weights import WeightRule
 from edgekit.report import compose
 from edgekit.samples import load_samples
@@ -52,11 +56,17 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         equalized=False,
         biases_corrected=True,
         weight_rule=WeightRule("mse", "balanced"),
+        base=model,
     )
-    found = compose.quantization_facts(done, "int8", "auto", "int8", model, calibrated=True)
+    (cluster,) = clusters(model, done.plan)
+    ranked = [Sensitivity(cluster=cluster, error=1e-3, int16_error=0.0)]
+    found = compose.quantization_facts(done, recipe.Quantize(io="int8"), ranked, calibrated=True)
     assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
         ("node_y", "Erf", "no INT8 form of Erf", "model.py:7")
     ]
+    (sensitive,) = found.sensitivity
+    assert (sensitive.node, sensitive.op, sensitive.ops, sensitive.macs) == ("node_a", "Conv", 1, 24 * 25)
+    assert (sensitive.sqnr_db, sensitive.int16_sqnr_db) == (pytest.approx(30), CEILING_DB)
     assert found.chosen == {"mse": 2, "minmax": 1}
     assert found.repairs == (
         "bias correction",
@@ -69,7 +79,8 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         equalized=True,
         biases_corrected=False,
         weight_rule=WeightRule("minmax", "nearest"),
+        base=model,
     )
-    assert compose.quantization_facts(plain, "int8", "minmax", "float32", model, calibrated=False).repairs == (
+    assert compose.quantization_facts(plain, recipe.Quantize(), (), calibrated=False).repairs == (
         "cross-layer equalization",
     )

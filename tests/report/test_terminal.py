@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from edgekit.report.terminal import show, show_verification, to_text
+from edgekit.report.terminal import MOST_SENSITIVE, show, show_verification, to_text
 from edgekit.verify.result import Ledger, LedgerRow
-from tests.reports import LAYERED, MODEL, REPORT, SLOW, VERIFICATION
+from tests.reports import LAYERED, MODEL, REPORT, SENSITIVE, SLOW, VERIFICATION
 
 HOSTILE = "\x1b]0;owned\x07[bold red]conv[/]:smile:"
 
@@ -50,6 +50,13 @@ def test_str_of_a_report_is_its_summary() -> None:
 def test_slower_and_layers_are_shown() -> None:
     assert "INT8 ONNX is slower than float32 ONNX" in to_text(SLOW, 140)
     assert "21.4 dB" in to_text(LAYERED)
+
+
+def test_the_most_sensitive_ops_are_shown() -> None:
+    lines = [line.split() for line in to_text(SENSITIVE, 140).splitlines() if line.startswith("conv")]
+    assert len(lines) == MOST_SENSITIVE
+    assert lines[0] == ["conv0", "Conv", "20.5", "dB", "31.2", "dB", "10.0", "%", "nets.py:12"]
+    assert lines[1] == ["conv1", "Conv", "and", "1", "more", "21.5", "dB", "10.0", "%", "nets.py:12"]
 
 
 def test_names_cannot_steer_the_terminal() -> None:
