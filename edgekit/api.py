@@ -59,6 +59,7 @@ class QuantizeOptions(Options, total=False):
     """What `quantize` takes beside these."""
 
     precision: Literal["int8", "int16x8", "int8-dynamic", "float16"]
+    scheme: Literal["default", "symmetric", "per-tensor"]
 
 
 def quantize(

@@ -12,7 +12,7 @@ from edgekit.errors import EdgekitError
 from edgekit.paths import devices_folder
 from edgekit.schema import Section, held_against, read_toml
 
-Runtime = Literal["onnxruntime", "litert", "tflite-runtime", "tflite-micro"]
+Runtime = Literal["onnxruntime", "litert", "tflite-runtime", "tflite-micro", "tensorrt"]
 NonEmpty = Annotated[str, Field(min_length=1)]
 
 
@@ -23,13 +23,15 @@ class Sources(Section):
     formats: NonEmpty
     onnx_activations: NonEmpty
     hard_swish: NonEmpty
+    scheme: NonEmpty
 
 
 class Device(Section):
     """The keys of a device's file.
 
     runtimes, formats: what runs there, the usual one first; onnx_activations: the signedness that ONNX Runtime fuses;
-    hard_swish: whole, or as a depthwise convolution and a multiplication where its int8 kernel is slow.
+    hard_swish: whole, or as a depthwise convolution and a multiplication where its int8 kernel is slow; scheme: which
+    integers it takes (`quantize/scheme.py`).
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -38,6 +40,7 @@ class Device(Section):
     formats: Annotated[tuple[Literal["onnx", "tflite"], ...], Field(min_length=1)]
     onnx_activations: Literal["uint8", "int8"]
     hard_swish: Literal["decomposed", "whole"]
+    scheme: Literal["default", "symmetric", "per-tensor"]
     source: Sources
 
     @classmethod

@@ -308,6 +308,12 @@ PAGES: dict[str, Page] = {
         "--batch asks for a TFLite file that takes several samples per run, but the model fixes its batch, or mixes its"
         " samples. Leave --batch out, or export the model with an open batch.",
     ),
+    "EK506": Page(
+        Exit.UNSUPPORTED,
+        "TensorRT's rules broken",
+        "With --scheme symmetric the INT8 ONNX file is held against TensorRT's rules for Q/DQ pairs, since it refuses a"
+        " file that breaks one, or quietly runs in float. The message names the node and the rule.",
+    ),
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------
     "EK601": Page(
         Exit.USAGE,

@@ -25,6 +25,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "std": ("preprocess", "std"),
     "samples_layout": ("preprocess", "layout"),
     "precision": ("quantize", "precision"),
+    "scheme": ("quantize", "scheme"),
     "ranges": ("quantize", "ranges"),
     "keep_float": ("quantize", "keep_float"),
     "io": ("quantize", "io"),

@@ -31,9 +31,10 @@ from edgekit.quantize.coverage import Coverage
 from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.quantize.doubts import Examination, examined
 from edgekit.quantize.norms import Norms, first_norm
+from edgekit.quantize.scheme import SCHEMES
 from edgekit.quantize.sensitivity import sensitivities
 from edgekit.quantize.weights_only import quantize_weights
-from edgekit.recipe import Recipe
+from edgekit.recipe import Recipe, SchemeName, scheme_of
 from edgekit.report import Report, compose, this_machine
 from edgekit.report.facts import QuantizationFacts
 from edgekit.run.ahead import ahead
@@ -57,13 +58,14 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
 
     Raises EdgekitError; an EK5xx comes after the other files were written and reported.
     """
+    device = load_device(recipe.device) if recipe.device else None
+    scheme = scheme_of(recipe, device.scheme if device is not None else "default")
     precision = recipe.quantize.precision
     if recipe.quantize.sensitivity and precision in ("float16", "int8-dynamic"):
         raise _not_measured(precision)
     if precision == "float16":
         return convert(recipe, precision, progress, given)
     progress = Timed(progress)
-    device = load_device(recipe.device) if recipe.device else None
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
     outputs = Outputs(recipe, keys)
     recognized(_source(recipe, given))
@@ -79,9 +81,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             with progress.step("simplifying"):
                 graph = checked(simplify(captured.graph))
                 steps = checked(unroll(graph))
-            integers = _in_integers(recipe, device, steps, norms, data, workers, progress)
+            integers = _in_integers(recipe, device, scheme, steps, norms, data, workers, progress)
             graphs = {key: graph if key[0] == "float32" else checked(integers.graph) for key in keys}
-            wishes = _wishes(recipe, device, data)
+            wishes = _wishes(recipe, device, data, scheme)
             with progress.step("lowering"):
                 lowered, refusals = _lowered(graphs, outputs, wishes)
             peers = _float_peers({"onnx": graph, "tflite": steps}, lowered, outputs, wishes)
@@ -123,6 +125,7 @@ class Integers:
 def _in_integers(
     recipe: Recipe,
     device: Device | None,
+    scheme: SchemeName,
     graph: ir.Model,
     norms: Norms,
     data: Data,
@@ -132,9 +135,9 @@ def _in_integers(
     """The float graph in the precision that the recipe asks for."""
     wanted = recipe.quantize
     if wanted.precision == "int8-dynamic":
-        made = quantize_weights(graph, wanted.keep_float)
-        return Integers(graph=made.graph, base=graph, facts=compose.weights_facts(made, graph))
-    whole = device is not None and device.hard_swish == "whole"
+        made = quantize_weights(graph, wanted.keep_float, per_channel=SCHEMES[scheme].per_channel)
+        return Integers(graph=made.graph, base=graph, facts=compose.weights_facts(made, scheme, graph))
+    whole = scheme == "symmetric" or (device is not None and device.hard_swish == "whole")
     target = graph if whole else checked(decompose_hard_swish(graph))
     quantized = to_int8(
         target,
@@ -146,9 +149,10 @@ def _in_integers(
         io_int8=wanted.io == "int8",
         norms=norms,
         int16=[node.name or "" for node in target.graph] if wanted.precision == "int16x8" else [],
+        scheme=SCHEMES[scheme],
     )
-    ranked = sensitivities(quantized, workers, progress, int16=True) if wanted.sensitivity else ()
-    facts = compose.quantization_facts(quantized, wanted, ranked, calibrated=not data.synthesized)
+    ranked = sensitivities(quantized, workers, progress, int16=scheme != "symmetric") if wanted.sensitivity else ()
+    facts = compose.quantization_facts(quantized, wanted, scheme, ranked, calibrated=not data.synthesized)
     return Integers(graph=quantized.graph, base=quantized.base, facts=facts, quantized=quantized)
 
 
@@ -231,7 +235,14 @@ def _facts(
         "model": compose.model_facts(outputs.stem, recipe.model, captured, graph),
         "machine": this_machine(),
         "files": tuple(compose.file_facts(file, outputs.directory) for file in lowered),
-        "notes": (*captured.notes, *data.notes, *several, *unwritten, *unverified),
+        "notes": (
+            *captured.notes,
+            *data.notes,
+            *(note for file in lowered for note in file.notes),
+            *several,
+            *unwritten,
+            *unverified,
+        ),
     }
 
 
@@ -289,18 +300,21 @@ def _source(recipe: Recipe, given: Given) -> Source:
     )
 
 
-def _wishes(recipe: Recipe, device: Device | None, data: Data) -> Wishes:
+def _wishes(recipe: Recipe, device: Device | None, data: Data, scheme: SchemeName = "default") -> Wishes:
+    symmetric = scheme == "symmetric"
     metadata = {
         "layout": recipe.output.layout,
         "version": version("edgekit"),
         "preprocess": recipe.preprocess.to_metadata(),
         "uncalibrated": data.synthesized,
+        "scheme": scheme,
         "labels": list((data.any.class_names if data.any is not None else None) or ()),
     }
     return Wishes(
-        activations=device.onnx_activations if device is not None else "uint8",
+        activations="int8" if symmetric else device.onnx_activations if device is not None else "uint8",
         nhwc=recipe.output.layout == "nhwc",
         io_int8=recipe.quantize.io == "int8",
+        tensorrt=symmetric,
         batch=recipe.output.batch,
         metadata=metadata,
     )

@@ -21,6 +21,7 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 Ranges = Literal["auto", "minmax", "percentile", "mse", "entropy"]
 Metric = Literal["top1", "top5", "psnr", "mse", "mae", "cosine", "sqnr"]
 Format = Literal["onnx", "tflite"]
+SchemeName = Literal["default", "symmetric", "per-tensor"]
 
 
 class Model(Section):
@@ -45,10 +46,12 @@ class Data(Section):
 
 
 class Quantize(Section):
-    """precision: of the files; ranges: how activation ranges are chosen; io: what the INT8 files take and give;
-    keep_float: names of nodes; sensitivity: also measure what each op loses alone."""
+    """precision: of the files; scheme: which integers, None for the device's; ranges: how activation ranges are chosen;
+    io: what the INT8 files take and give; keep_float: names of nodes; sensitivity: also measure what each op loses
+    alone."""
 
     precision: Literal["int8", "int16x8", "int8-dynamic", "float16"] = "int8"
+    scheme: SchemeName | None = None
     ranges: Ranges = "auto"
     io: Literal["float32", "int8"] = "float32"
     keep_float: tuple[NonEmpty, ...] = ()
@@ -157,6 +160,43 @@ def _check_precision(quantize: Quantize) -> None:
                 why,
                 f"leave {option} out, or take --precision int8",
             )
+
+
+def scheme_of(recipe: Recipe, device_scheme: SchemeName) -> SchemeName:
+    """The integers that the recipe asks for, or else its device.
+
+    Raises EK154 for what the scheme has no room for.
+    """
+    scheme = recipe.quantize.scheme or device_scheme
+    if (rival := _rival(recipe, scheme)) is not None:
+        option, why = rival
+        asked = "--scheme" if recipe.quantize.scheme else f"--device {recipe.device}, whose scheme is"
+        raise EdgekitError(
+            "EK154",
+            f"{option} does not go with {asked} {scheme}",
+            why,
+            f"leave {option} out, or take --scheme default",
+        )
+    return scheme
+
+
+def _rival(recipe: Recipe, scheme: SchemeName) -> tuple[str, str] | None:
+    """The option that the scheme has no room for, and why."""
+    wanted = recipe.quantize
+    match wanted.precision:
+        case "float16" if wanted.scheme not in (None, "default"):
+            return "--precision float16", "nothing is rounded to integers"
+        case "int8-dynamic" if wanted.scheme == "symmetric":
+            return "--precision int8-dynamic", "activations stay in float"
+        case "int16x8" if scheme == "symmetric":
+            return "--precision int16x8", "TensorRT takes int8 alone"
+        case "int8" if scheme == "symmetric" and wanted.io == "int8" and "onnx" in recipe.output.formats:
+            return (
+                "--io int8",
+                "TensorRT wants the Q in front of the integers, and the DQ behind them, in the ONNX file",
+            )
+        case _:
+            return None
 
 
 PATHS = {"model": ("path", "factory"), "data": ("data", "calibration", "evaluation"), "output": ("directory",)}

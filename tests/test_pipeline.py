@@ -259,7 +259,7 @@ def test_other_precisions_through_the_same_door(place, precision, title):
         return
     assert [ledger.label for ledger in report.verification.ledgers] == labels
     assert (report.quantization.precision, report.quantization.calibrated) == (precision, True)
-    assert report.quantization.scheme in str(report)
+    assert "\nintegers " in str(report)
     lite = report.verification.ledgers[1]
     assert lite.int16_macs_share == 1.0 if precision == "int16x8" else lite.int8_macs_share == 0.0
     assert [agreement.top1 for agreement in report.verification.agreements] == [1.0]
@@ -269,3 +269,21 @@ def test_weights_alone_need_no_samples(place):
     report = pipeline.quantize(place.recipe("weights-alone", {"seed": 0}, quantize={"precision": "int8-dynamic"}))
     assert report.verification is None
     assert not any("uncalibrated" in warning for warning in warnings(report))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "scheme"),
+    [
+        ({"quantize": {"scheme": "symmetric"}}, "int8 activations per tensor with zero point 0"),
+        ({"": {"device": "jetson-orin-nano"}}, "float biases (for TensorRT)"),
+        ({"quantize": {"scheme": "per-tensor"}}, "int8 weights per tensor"),
+        ({"": {"device": "jetson-orin-nano"}, "quantize": {"scheme": "default"}}, "int8 weights per channel"),
+    ],
+    ids=["symmetric", "jetson", "per-tensor", "over the device"],
+)
+def test_schemes(place, wanted, scheme, request):
+    report = pipeline.quantize(place.recipe(f"scheme {request.node.name}", **wanted))
+    assert scheme in report.quantization.scheme
+    assert ("\nintegers " in str(report)) is ("over" not in request.node.name)
+    assert all(score.value > 0.9 for score in report.verification.scores)
+    assert [agreement.top1 for agreement in report.verification.agreements] == [1.0]

@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.paths import recipes_folder
-from edgekit.recipe import Recipe, load_recipe
+from edgekit.recipe import Recipe, load_recipe, scheme_of
 
 MODEL = {"model": {"path": "net.pt"}}
 
@@ -168,3 +168,34 @@ def test_an_option_that_says_nothing_is_refused(precision: str, key: str, value:
     error = refused("EK154", quantize={"precision": precision, key: value})
     assert f"--{key.replace('_', '-')} does not go with --precision {precision}" in error.what
     load_recipe(None, {**MODEL, "quantize": {"precision": "int8", key: value}})
+
+
+@pytest.mark.parametrize(
+    ("quantize", "why"),
+    [
+        ({"precision": "float16", "scheme": "symmetric"}, "--precision float16 does not go with --scheme symmetric"),
+        ({"precision": "float16", "scheme": "per-tensor"}, "--precision float16 does not go with --scheme per-tensor"),
+        ({"precision": "int8-dynamic", "scheme": "symmetric"}, "--precision int8-dynamic does not go with"),
+        ({"precision": "int16x8", "scheme": "symmetric"}, "--precision int16x8 does not go with"),
+        ({"io": "int8", "scheme": "symmetric"}, "--io int8 does not go with --scheme symmetric"),
+    ],
+)
+def test_a_scheme_without_room(quantize: dict[str, str], why: str) -> None:
+    with pytest.raises(EdgekitError, match="EK154") as raised:
+        scheme_of(load_recipe(None, {**MODEL, "quantize": quantize}), "default")
+    assert raised.value.what.startswith(why)
+
+
+def test_the_scheme_is_the_recipes_or_the_devices() -> None:
+    recipe = load_recipe(None, MODEL)
+    assert scheme_of(recipe, "default") == "default"
+    assert scheme_of(recipe, "symmetric") == "symmetric"
+    said = load_recipe(None, {**MODEL, "quantize": {"scheme": "per-tensor"}})
+    assert scheme_of(said, "symmetric") == "per-tensor"
+    wide = load_recipe(None, {**MODEL, "": {"device": "jetson-orin-nano"}, "quantize": {"precision": "int16x8"}})
+    with pytest.raises(EdgekitError, match="--device jetson-orin-nano, whose scheme is symmetric"):
+        scheme_of(wide, "symmetric")
+    half = load_recipe(None, {**MODEL, "quantize": {"precision": "float16"}})
+    assert scheme_of(half, "symmetric") == "symmetric", "nobody asked for integers"
+    tflite = {"quantize": {"io": "int8", "scheme": "symmetric"}, "output": {"formats": ["tflite"]}}
+    assert scheme_of(load_recipe(None, {**MODEL, **tflite}), "default") == "symmetric"

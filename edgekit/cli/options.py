@@ -116,6 +116,13 @@ Precision = Annotated[
         " Default: int8.",
     ),
 ]
+Scheme = Annotated[
+    Literal["default", "symmetric", "per-tensor"] | None,
+    typer.Option(
+        "--scheme",
+        help="Which integers: the default ones, symmetric (TensorRT), or per-tensor weights. Default: the device's.",
+    ),
+]
 Ranges = Annotated[
     Literal["auto", "minmax", "percentile", "mse", "entropy"] | None,
     typer.Option("--ranges", help="How activation ranges are chosen. Default: auto, the smallest output error."),

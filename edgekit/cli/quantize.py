@@ -30,6 +30,7 @@ def quantize(
     input: options.Inputs = None,
     trust_pickle: options.TrustPickle = None,
     precision: options.Precision = None,
+    scheme: options.Scheme = None,
     ranges: options.Ranges = None,
     keep_float: options.KeepFloat = None,
     io: options.Io = None,

@@ -35,18 +35,25 @@ class OnnxFile:
 
 
 def to_onnx(
-    graph: ir.Model, *, activations: np.dtype[Any], nhwc: bool, io_int8: bool, metadata: Mapping[str, Any]
+    graph: ir.Model,
+    *,
+    activations: np.dtype[Any],
+    nhwc: bool,
+    io_int8: bool,
+    metadata: Mapping[str, Any],
+    plain: bool = False,
 ) -> OnnxFile:
     """graph: float, or QDQ with int8 activations.
 
     activations: uint8 or int8, the integers that activations are kept in; nhwc: take and give rank-4 tensors channels
     last; io_int8: the file takes and gives integers instead of float32; metadata: for the file, with
-    the scale and zero point of each integer input and output.
+    the scale and zero point of each integer input and output; plain: leave out what only serves ONNX Runtime.
     """
     graph = graph.clone()
     if activations == UINT8:
         _shift_to_uint8(graph)
-    interleave(graph)
+    if not plain:
+        interleave(graph)
     if activations == UINT8:
         widen(graph, image=not nhwc)
     qparams = _integer_io(graph) if io_int8 else {}

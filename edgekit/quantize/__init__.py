@@ -30,6 +30,7 @@ from edgekit.quantize.ranges import Method
 from edgekit.quantize.repair import FIRST as FIRST_REPAIR
 from edgekit.quantize.repair import repaired, written
 from edgekit.quantize.result import Base, Quantized
+from edgekit.quantize.scheme import DEFAULT, Scheme
 from edgekit.quantize.trial import Trials
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
@@ -55,21 +56,22 @@ def quantize(
     io_int8: bool = False,
     norms: Norms = NO_NORMS,
     int16: Iterable[str] = (),
+    scheme: Scheme = DEFAULT,
 ) -> Quantized:
     """Quantize a simplified float graph on calibration samples, whose inputs are named as the graph's.
 
     workers: who runs the model; the result does not depend on how many they are; io_int8: the files take integers;
     norms: values of the graph whose training statistics are known, to hold the samples' against;
-    int16: names of nodes that compute on int16 activations.
+    int16: names of nodes that compute on int16 activations; scheme: which integers.
 
     Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
     """
     keep_float, int16 = tuple(keep_float), tuple(int16)
-    plan = assign(graph, keep_float, int16)
+    plan = assign(graph, keep_float, int16, scheme)
     held_out = _held_out_count(graph, plan, len(samples))
     bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
     if (even := even_borders(graph, plan, bases[0].calibration.peaks, io_int8=io_int8)) is not None:
-        graph, plan = even, assign(even, keep_float, int16)
+        graph, plan = even, assign(even, keep_float, int16, scheme)
         bases = [Base(graph, calibrate(graph, plan, samples, held_out, workers, progress, norms))]
     if (even := equalize(graph, bases[0].calibration.peaks)) is not None:
         bases.append(Base(even, calibrate(even, plan, samples, held_out, workers, progress)))

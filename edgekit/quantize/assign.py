@@ -22,6 +22,8 @@ from edgekit import affine
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
 from edgekit.quantize import islands, reasons, spectra
+from edgekit.quantize.scheme import DEFAULT, FLOAT_IN_TENSORRT, NO_TENSORRT_KERNEL, Scheme, fixed_scale
+from edgekit.quantize.union import Key, Union
 from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL, Widths, widths
 
 
@@ -54,36 +56,20 @@ CLAMPS = frozenset({"Relu", "Clip"})
 CLAMPED = LINEAR | {"Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool"}  # ops whose output a clamp may saturate
 
 
-def _fixed(scale: float, zero_point: int, dtype: np.dtype[Any] = affine.INT8) -> affine.QParams:
-    return affine.QParams(np.asarray(np.float32(scale)), zero_point, dtype)
-
-
-FIXED_SCALES: dict[str, affine.QParams] = {
-    "Sigmoid": _fixed(1 / 256, -128),
-    "Softmax": _fixed(1 / 256, -128),
-    "Tanh": _fixed(1 / 128, 0),
-    # Reaches 1.0 exactly, since a gate that saturates at 255/256 would shrink everything behind it.
-    "HardSigmoid": _fixed(1 / 255, -128),
-}
-FIXED_INT16_SCALES: dict[str, affine.QParams] = {
-    **dict.fromkeys(("Sigmoid", "Softmax", "Tanh"), _fixed(1 / 32768, 0, affine.INT16)),
-    "HardSigmoid": _fixed(1 / 32767, 0, affine.INT16),
-}
-
-
 @dataclass(frozen=True)
 class ScaleGroup:
     """Values that share one scale.
 
     values: all of them, in graph order; observed: those whose calibration statistics decide the range (values that are
-    only moved hold nothing new); fixed: the parameters, where an op dictates them; dtype: int8 or int16, the latter
-    with zero point 0.
+    only moved hold nothing new); fixed: the parameters, where an op dictates them; dtype: int8 or int16; symmetric:
+    with zero point 0, which int16 has in any case.
     """
 
     values: tuple[str, ...]
     observed: tuple[str, ...]
     fixed: affine.QParams | None = None
     dtype: np.dtype[Any] = affine.INT8
+    symmetric: bool = False
 
     @property
     def name(self) -> str:
@@ -105,6 +91,7 @@ class Plan:
     kept_float: Mapping[str, str] = field(default_factory=dict)
     counted_as: Mapping[str, str] = field(default_factory=dict)
     int16_nodes: frozenset[str] = frozenset()
+    scheme: Scheme = DEFAULT
 
     @cached_property
     def integer_nodes(self) -> frozenset[str]:
@@ -128,7 +115,9 @@ class Plan:
         return {value: group for group in self.groups if group.dtype == dtype for value in group.values}
 
 
-def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str] = ()) -> Plan:
+def assign(
+    graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str] = (), scheme: Scheme = DEFAULT
+) -> Plan:
     """Decide for each op, and put values that must share a scale into one group.
 
     keep_float, int16: names of nodes that are to stay in float32 (with the reason, where they map to one), or to
@@ -147,6 +136,8 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str]
             continue
         wider = node.name in wanted_int16
         reason = wanted_float.get(node.name or "") or reason_for_float(node, int8_values, wider)
+        if reason is None and scheme.symmetric and node.op_type in FLOAT_IN_TENSORRT:
+            reason = NO_TENSORRT_KERNEL
         if reason in (None, islands.MOVES_FLOATS) and not masked.isdisjoint([*data_inputs(node), *node.outputs]):
             reason = reasons.MASKED
         if reason is None and (clamped := clamped_by(node)) is not None and clamped.name in kept:
@@ -167,10 +158,10 @@ def assign(graph: ir.Model, keep_float: Iterable[str] = (), int16: Iterable[str]
     _leave_inputs_real(graph, nodes, kept)
     clamps, families = dict(_clamps(nodes.values())), _families(graph)
     wide = widths(graph.graph, nodes, wanted_int16, clamps, _moved_inputs)
-    groups = _groups(graph, nodes, clamps, families, wide)
+    groups = _groups(graph, nodes, clamps, families, wide, scheme)
     grouped = {value for group in groups for value in group.values}
     counted_as = {value: first for value, first in families.items() if value != first and {value, first} <= grouped}
-    return Plan(frozenset(nodes) - wide.nodes, groups, clamps, kept, counted_as, wide.nodes)
+    return Plan(frozenset(nodes) - wide.nodes, groups, clamps, kept, counted_as, wide.nodes, scheme)
 
 
 def _moves(node: ir.Node) -> bool:
@@ -319,41 +310,16 @@ def clamped_by(node: ir.Node) -> ir.Node | None:
     return producer
 
 
-Key = tuple[str, np.dtype[Any]]
-"""A value, and the integers in which it is kept or read."""
-
-
-class _Union:
-    """Disjoint sets of values, each with the scale that an op dictates to it, if one does."""
-
-    def __init__(self) -> None:
-        self._parent: dict[Key, Key] = {}
-        self.fixed: dict[Key, affine.QParams] = {}
-
-    def root(self, value: Key) -> Key:
-        self._parent.setdefault(value, value)
-        while self._parent[value] != value:
-            value = self._parent[value]
-        return value
-
-    def join(self, value: Key, other: Key) -> None:
-        """Put `value` into the set of `other`; a dictated scale goes with it."""
-        first, second = self.root(value), self.root(other)
-        if first == second:
-            return
-        self._parent[first] = second
-        if first in self.fixed:
-            self.fixed[second] = self.fixed.pop(first)
-
-    def __contains__(self, value: Key) -> bool:
-        return value in self._parent
-
-
 def _groups(
-    graph: ir.Model, nodes: Mapping[str, ir.Node], clamps: Mapping[str, str], families: Mapping[str, str], wide: Widths
+    graph: ir.Model,
+    nodes: Mapping[str, ir.Node],
+    clamps: Mapping[str, str],
+    families: Mapping[str, str],
+    wide: Widths,
+    scheme: Scheme,
 ) -> tuple[ScaleGroup, ...]:
     """Union the values that must share a scale; every value that an op on integers reads or makes is in some group."""
-    union = _Union()
+    union = Union()
     moved: set[Key] = set()
 
     def kept(value: str) -> Key:
@@ -367,7 +333,7 @@ def _groups(
             union.root(value)
         match RULES[node.op_type]:
             case Scale.FIXED:
-                union.fixed[outputs[0]] = (FIXED_SCALES if narrow else FIXED_INT16_SCALES)[node.op_type]
+                union.fixed[outputs[0]] = fixed_scale(node.op_type, outputs[0][1], scheme)
             case Scale.SHARED if len(inputs) == 1 and not _adds_values(node):
                 moved.update(outputs)
                 for value in outputs:
@@ -392,7 +358,9 @@ def _groups(
         if key in union:
             members[union.root(key)].append(key[0])
     return tuple(
-        ScaleGroup(tuple(values), _observed(values, root[1], moved), union.fixed.get(root), root[1])
+        ScaleGroup(
+            tuple(values), _observed(values, root[1], moved), union.fixed.get(root), root[1], symmetric=scheme.symmetric
+        )
         for root, values in members.items()
     )
 

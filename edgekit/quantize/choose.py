@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
 from edgekit import affine
 from edgekit.quantize.assign import Plan, ScaleGroup
 from edgekit.quantize.blocks import Block
 from edgekit.quantize.observe import Statistics
 from edgekit.quantize.ranges import Method, candidate
+from edgekit.quantize.scheme import fitted
 from edgekit.quantize.trial import Trials
 
 Choice = Mapping[str, Method]
@@ -41,10 +40,7 @@ def scale_of(group: ScaleGroup, statistics: Mapping[str, Statistics], method: Me
     if group.fixed is not None:
         return group.fixed
     low, high = candidate(Statistics.merged([statistics[name] for name in group.observed]), method)
-    if group.dtype == affine.INT16:
-        return affine.symmetric(np.asarray(max(-low, high) or 1.0, np.float32), None, group.dtype)
-    # A value that is zero throughout stays zero at any scale.
-    return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
+    return fitted(low, high, group.dtype, symmetric=group.symmetric)
 
 
 def search(

@@ -8,6 +8,8 @@ goes through a second pair; an int16 op reads int8 values as they are.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from edgekit import affine
 from edgekit.graph import edit, facts, opset
 from edgekit.quantize import weights
 from edgekit.quantize.assign import CLAMPS, RULES, Plan, Scale, Scales, data_inputs
+from edgekit.quantize.scheme import fitted
 from edgekit.quantize.weights import IntegerWeights
 
 CLAMP_TOLERANCE = 0.501  # steps; rounding the zero point may move the ends of the range past a bound by half a step
@@ -163,7 +166,7 @@ class _Insertion:
         maker = x.producer() if x is not None else None
         if x is None or maker is None or maker.op_type != "DequantizeLinear":
             return
-        least = edit.add_constant(self.graph, f"{node.name}_least", np.asarray(-np.inf, np.float32))
+        least = edit.add_constant(self.graph, f"{node.name}_least", np.asarray(np.finfo(np.float32).min))
         apart = self._after(x, "Clip", [x, least], f"{x.name}_apart")
         node.replace_input_with(0, apart)
 
@@ -186,8 +189,12 @@ class _Insertion:
             if value is not None and array is not None and facts.is_float(value) and _is_operand(node, position):
                 group = self._shared_group(node)
                 dtype = affine.INT16 if node.name in self.plan.int16_nodes else affine.INT8
-                qparams = self.scales[group] if group is not None else weights.constant_qparams(array, dtype)
+                qparams = self.scales[group] if group is not None else self._operand_qparams(array, dtype)
                 self._replace_constant(node, position, value, affine.quantize(array, qparams), qparams)
+
+    def _operand_qparams(self, array: NDArray[Any], dtype: np.dtype[Any]) -> affine.QParams:
+        """Of a constant in an addition or a product: its exact range."""
+        return fitted(float(array.min()), float(array.max()), dtype, symmetric=self.plan.scheme.symmetric)
 
     def _quantize_weights(self, node: ir.Node) -> None:
         weight_value = node.inputs[1]
@@ -198,7 +205,7 @@ class _Insertion:
         input_scale = float(self.scales[self.plan.group_read(node, x.name or "").name].scale)
         weight = self.weights_of[node.name or ""]
         self._replace_constant(node, 1, weight_value, weight.q, weight.qparams)
-        if bias is not None and bias_value is not None:
+        if bias is not None and bias_value is not None and not self.plan.scheme.symmetric:
             bias_qparams = weights.bias_qparams(weight.qparams, input_scale, bias.size)
             self._replace_constant(node, 2, bias_value, affine.quantize(bias, bias_qparams), bias_qparams)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -128,14 +128,6 @@ def bias_qparams(weight: affine.QParams, input_scale: float, channels: int) -> a
     return affine.QParams(np.ascontiguousarray(scale), 0, np.dtype(np.int32), axis=0)
 
 
-def constant_qparams(array: NDArray[np.float32], dtype: np.dtype[Any] = affine.INT8) -> affine.QParams:
-    """A constant operand of an addition or product: its exact range, per tensor."""
-    low, high = float(array.min()), float(array.max())
-    if dtype == affine.INT16:
-        return affine.symmetric(np.asarray(max(-low, high) or 1.0, np.float32), None, dtype)
-    return affine.from_range(low, high if (low, high) != (0.0, 0.0) else 1.0)
-
-
 def round_weights(
     graph: ir.Model, plan: Plan, scales: Scales, rule: WeightRule, known: IntegerWeights | None = None
 ) -> IntegerWeights:
@@ -157,7 +149,8 @@ def round_weights(
         if held is not None and (bias is None or _fits(bias, held.qparams, input_scale)):
             found[node.name or ""] = held
             continue
-        qparams = weight_qparams(weight, output_axis(node), bias, input_scale, rule.scale)
+        axis = output_axis(node) if plan.scheme.per_channel else None
+        qparams = weight_qparams(weight, axis, bias, input_scale, rule.scale)
         found[node.name or ""] = IntegerWeight(rounded(weight, qparams, rule.rounding), qparams)
     return found
 

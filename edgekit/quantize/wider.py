@@ -41,7 +41,7 @@ def widened_plan(quantized: Quantized, wanted: Mapping[str, Wider], because: Map
     wide = [name for name, precision in wanted.items() if precision == "int16"]
     kept = dict(before.kept_float)
     while True:
-        plan = assign(quantized.base, {**kept, **asked}, [*wide, *before.int16_nodes])
+        plan = assign(quantized.base, {**kept, **asked}, [*wide, *before.int16_nodes], before.scheme)
         returned = plan.int8_nodes - before.int8_nodes
         if not returned:
             return plan

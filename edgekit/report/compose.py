@@ -28,11 +28,19 @@ from edgekit.report.facts import (
 )
 from edgekit.samples import Samples
 
-SCHEMES: Mapping[Precision, str] = {
-    "int8": "int8 activations per tensor, int8 weights per channel",
-    "int16x8": "int16 activations per tensor, int8 weights per channel",
-    "int8-dynamic": "float activations, int8 weights per channel",
+ACTIVATIONS: Mapping[Precision, str] = {
+    "int8": "int8 activations per tensor",
+    "int16x8": "int16 activations per tensor",
+    "int8-dynamic": "float activations",
 }
+
+
+def _integers(precision: Precision, scheme: str) -> str:
+    """Which numbers stand for what, in words."""
+    weights = "int8 weights per tensor" if scheme == "per-tensor" else "int8 weights per channel"
+    symmetric = precision == "int8" and scheme == "symmetric"
+    said = [ACTIVATIONS[precision] + (" with zero point 0" if symmetric else ""), weights]
+    return ", ".join([*said, "float biases (for TensorRT)"] if symmetric else said)
 
 
 def model_facts(name: str, wanted: recipe.Model, captured: Captured, graph: ir.Model) -> ModelFacts:
@@ -84,7 +92,12 @@ def file_facts(lowered: Lowered, directory: Path) -> FileFacts:
 
 
 def quantization_facts(
-    quantized: Quantized, wanted: recipe.Quantize, ranked: Sequence[Sensitivity], *, calibrated: bool
+    quantized: Quantized,
+    wanted: recipe.Quantize,
+    scheme: str,
+    ranked: Sequence[Sensitivity],
+    *,
+    calibrated: bool,
 ) -> QuantizationFacts:
     """ranked: what ops lose alone; calibrated: on samples that somebody gave."""
     return QuantizationFacts(
@@ -93,7 +106,7 @@ def quantization_facts(
         chosen=dict(Counter(quantized.methods.values()).most_common()),
         calibrated=calibrated,
         io=wanted.io,
-        scheme=SCHEMES[wanted.precision],
+        scheme=_integers(wanted.precision, scheme),
         kept_float=_kept_float(quantized.base, quantized.plan.kept_float),
         repairs=_repairs(quantized),
         sensitivity=tuple(map(_sensitivity, ranked)),
@@ -113,7 +126,7 @@ def _sensitivity(found: Sensitivity) -> OpSensitivity:
     )
 
 
-def weights_facts(made: WeightsOnly, graph: ir.Model) -> QuantizationFacts:
+def weights_facts(made: WeightsOnly, scheme: str, graph: ir.Model) -> QuantizationFacts:
     """graph: the float graph whose weights became integers."""
     return QuantizationFacts(
         precision="int8-dynamic",
@@ -121,7 +134,7 @@ def weights_facts(made: WeightsOnly, graph: ir.Model) -> QuantizationFacts:
         chosen={},
         calibrated=True,  # nothing is left to calibrate
         io="float32",
-        scheme=SCHEMES["int8-dynamic"],
+        scheme=_integers("int8-dynamic", scheme),
         kept_float=_kept_float(graph, made.kept_float),
     )
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.verify.result import Verification
 
 
+USUAL_SCHEME = "int8 activations per tensor, int8 weights per channel"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TensorFacts:
     """An input or output by the model's name. shape: None where dynamic."""
@@ -123,7 +126,7 @@ class QuantizationFacts:
     calibrated: bool
     io: str
     precision: str = "int8"
-    scheme: str = "int8 activations per tensor, int8 weights per channel"
+    scheme: str = USUAL_SCHEME
     kept_float: tuple[KeptFloat, ...] = ()
     repairs: tuple[str, ...] = ()
     sensitivity: tuple[OpSensitivity, ...] = ()

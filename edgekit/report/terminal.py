@@ -17,7 +17,7 @@ from rich.text import Text
 from edgekit import units
 from edgekit.outputs import REPORT_NAME
 from edgekit.plain import plain
-from edgekit.report.facts import FileFacts, Report
+from edgekit.report.facts import USUAL_SCHEME, FileFacts, Report
 from edgekit.report.summary import (
     calibration_doubts,
     headline,
@@ -120,7 +120,7 @@ def _findings(report: Report) -> Table:
             if is_integer(ledger.label):
                 grid.add_row(*_ledger_row(ledger, files.get(ledger.label)))
     if report.quantization is not None:
-        if report.quantization.precision != "int8":
+        if report.quantization.scheme != USUAL_SCHEME:
             grid.add_row(_key("integers"), Text(plain(report.quantization.scheme)))
         grid.add_row(_key("ranges"), Text(_ranges_line(report)))
     if report.latencies:

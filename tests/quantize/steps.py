@@ -17,6 +17,7 @@ from edgekit.quantize.correct import channel_axes
 from edgekit.quantize.insert import insert
 from edgekit.quantize.observe import Statistics
 from edgekit.quantize.result import Base, Quantized
+from edgekit.quantize.scheme import DEFAULT
 from edgekit.quantize.weights import WeightRule, round_weights
 from edgekit.run.observer import Observer, mean_of
 from tests.models import feeds
@@ -42,8 +43,8 @@ class Step:
         return checked(insert(self.model, self.plan, self.scales(method), self.weights(rule, method)))
 
 
-def observed(model: ir.Model, count: int = 8, keep_float=(), int16=()) -> Step:
-    plan = assign(model, keep_float, int16)
+def observed(model: ir.Model, count: int = 8, keep_float=(), int16=(), scheme=DEFAULT) -> Step:
+    plan = assign(model, keep_float, int16, scheme)
     axes = channel_axes(model, plan)
     values = sorted({name for group in plan.groups for name in group.observed} | {*axes, *plan.counted_as})
     observer = Observer(observe.observable(model, values), values, axes, plan.counted_as)

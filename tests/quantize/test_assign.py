@@ -4,7 +4,8 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.quantize import reasons
-from edgekit.quantize.assign import FIXED_SCALES, assign
+from edgekit.quantize.assign import assign
+from edgekit.quantize.scheme import FIXED_SCALES
 from tests.lower.tflite.graphs import Graph
 from tests.models import graph, node, weights
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from edgekit import affine
-from edgekit.quantize.assign import FIXED_SCALES, Plan, ScaleGroup
+from edgekit.quantize.assign import Plan, ScaleGroup
 from edgekit.quantize.blocks import Block
 from edgekit.quantize.choose import scale_of, scales_of, search, search_by_blocks
+from edgekit.quantize.scheme import FIXED_SCALES
 from tests.quantize.test_ranges import statistics
 
 OUTLIER = np.append(np.random.default_rng(0).normal(0, 1, 50_000), 300.0)

@@ -8,7 +8,8 @@ from edgekit.graph import facts
 from edgekit.lower.onnx import to_onnx
 from edgekit.lower.tflite import to_tflite
 from edgekit.lower.tflite.read import INT8_KERNELS, INT16_KERNELS
-from edgekit.quantize.assign import FIXED_INT16_SCALES, RULES, Scale, assign
+from edgekit.quantize.assign import RULES, Scale, assign
+from edgekit.quantize.scheme import FIXED_INT16_SCALES
 from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL
 from edgekit.run.litert import Interpreter
 from tests.models import graph, node, run, weights

@@ -60,7 +60,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
     )
     (cluster,) = clusters(model, done.plan)
     ranked = [Sensitivity(cluster=cluster, error=1e-3, int16_error=0.0)]
-    found = compose.quantization_facts(done, recipe.Quantize(io="int8"), ranked, calibrated=True)
+    found = compose.quantization_facts(done, recipe.Quantize(io="int8"), "default", ranked, calibrated=True)
     assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
         ("node_y", "Erf", "no INT8 form of Erf", "model.py:7")
     ]
@@ -81,6 +81,6 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         weight_rule=WeightRule("minmax", "nearest"),
         base=model,
     )
-    assert compose.quantization_facts(plain, recipe.Quantize(), (), calibrated=False).repairs == (
+    assert compose.quantization_facts(plain, recipe.Quantize(), "default", (), calibrated=False).repairs == (
         "cross-layer equalization",
     )

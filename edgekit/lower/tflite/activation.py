@@ -144,8 +144,8 @@ def _clip_between(draft: Draft, node: Node, x: Tensor, result: Tensor) -> None:
 def hard_sigmoid(draft: Draft, node: Node) -> None:
     """clip(alpha * x + beta, 0, 1); in integers one 1x1 depthwise convolution whose output saturates at 0 and 1.
 
-    The output's integers must end at 0 and not pass 1 for that: scale 1/255 and zero point -128, or finer. Those of
-    int16 go below 0: there the convolution's own RELU cuts them off.
+    The output's integers must end at 0 and not pass 1 for that: scale 1/255 and zero point -128, or finer. What goes
+    below 0, where the zero point is 0, the convolution's own RELU cuts off.
     """
     alpha, beta = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
     x, result = draft.input(node, 0), draft.output(node.output)
@@ -156,10 +156,8 @@ def hard_sigmoid(draft: Draft, node: Node) -> None:
         clipped(draft, shifted, 0.0, 1.0, result)
         return
     low, high = result.qparams.real_range
-    symmetric = result.dtype == np.int16
-    ends = (low == 0.0 or symmetric) and high <= 1.0 + 1e-6
-    raw = result if ends else draft.temporary(result, "unclipped")
-    scale_channels(draft, x, alpha, beta, raw, "RELU" if symmetric else "NONE")
+    raw = result if low <= 0.0 and high <= 1.0 + 1e-6 else draft.temporary(result, "unclipped")
+    scale_channels(draft, x, alpha, beta, raw, "RELU" if low < 0.0 else "NONE")
     if raw is not result:
         clipped(draft, raw, 0.0, 1.0, result)
 
@@ -173,13 +171,13 @@ def scale_channels(
     rows = x.shape if len(x.shape) == 4 else (1, 1, int(np.prod(x.shape[:-1])), channels)
     image = x if x.shape == rows else draft.reshape(x, rows)
     made = result if result.shape == rows else draft.temporary(result, "image", rows)
-    weight = affine.symmetric(np.full(channels, abs(factor), np.float32), axis=3)
+    weight = affine.symmetric(np.asarray(abs(factor), np.float32), None)
     scale = (x.qparams.scale * weight.scale).astype(np.float32)
     stored = affine.quantize(np.full((1, 1, 1, channels), factor), weight)
     kind = bias_type(x.dtype)
     added = np.rint(np.full(channels, offset) / scale.astype(np.float64)).astype(kind)
     kernel = draft.constant(stored, f"{result.name}_factor", weight)
-    bias = draft.constant(added, f"{result.name}_offset", QParams(scale, 0, kind, 0))
+    bias = draft.constant(added, f"{result.name}_offset", QParams(scale, 0, kind))
     options = schema.DepthwiseConv2DOptionsT(
         padding=schema.Padding.VALID, strideH=1, strideW=1, depthMultiplier=1, dilationHFactor=1, dilationWFactor=1
     )

@@ -95,8 +95,8 @@ def thin_image(draft: Draft, x: Tensor, steps: tuple[int, int], result: Tensor) 
     ones, zeros = np.ones((1, 1, 1, channels), x.dtype), np.zeros(channels, x.dtype)
     kernel, offset = None, None
     if x.qparams is not None:
-        kernel = QParams(np.ones(channels, np.float32), 0, np.dtype(np.int8), 3)
-        offset = QParams(np.full(channels, x.qparams.scale), 0, bias_type(x.dtype), 0)
+        kernel = QParams(np.ones((), np.float32), 0, np.dtype(np.int8))
+        offset = QParams(x.qparams.scale, 0, bias_type(x.dtype))
         ones, zeros = ones.astype(np.int8), zeros.astype(offset.dtype)
     options = schema.DepthwiseConv2DOptionsT(padding=schema.Padding.VALID, depthMultiplier=1)
     options.strideH, options.strideW = steps

@@ -74,11 +74,11 @@ def mean_by_convolution(draft: Draft, x: Tensor, shape: Window, result: Tensor) 
     """The mean over each window of x (already padded): weights 1, weight scale 1/k."""
     assert x.qparams is not None
     channels, (height, width) = x.shape[3], shape.size
-    scale = np.full(channels, 1 / (height * width), np.float32)
+    scale = np.asarray(1 / (height * width), np.float32)
     kernel = draft.constant(
-        np.ones((1, height, width, channels), np.int8), f"{result.name}_ones", QParams(scale, 0, np.dtype(np.int8), 3)
+        np.ones((1, height, width, channels), np.int8), f"{result.name}_ones", QParams(scale, 0, np.dtype(np.int8))
     )
-    products = QParams((x.qparams.scale * scale).astype(np.float32), 0, bias_type(x.dtype), 0)
+    products = QParams((x.qparams.scale * scale).astype(np.float32), 0, bias_type(x.dtype))
     zeros = draft.constant(np.zeros(channels, products.dtype), f"{result.name}_zeros", products)
     options = schema.DepthwiseConv2DOptionsT(padding=schema.Padding.VALID, depthMultiplier=1)
     options.strideH, options.strideW = shape.stride
