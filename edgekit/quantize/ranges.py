@@ -21,6 +21,7 @@ from edgekit.quantize.observe import Statistics
 Method = Literal["minmax", "percentile", "mse", "entropy"]
 Range = tuple[float, float]
 _Error = Callable[[NDArray[np.float64], NDArray[np.float64], float, float], float]
+"""Of values, ascending, that occur `weights` times each, in the range from low to high, which holds 0."""
 
 STEPS = 255
 PERCENTILE = 0.9999
@@ -72,27 +73,33 @@ def _least(statistics: Statistics, error: _Error) -> Range:
 
 
 def _squared_error(values: NDArray[np.float64], weights: NDArray[np.float64], low: float, high: float) -> float:
-    clamped = np.clip(values, low, high)
+    first, end = _inside(values, low, high)
+    below, above = values[:first] - low, values[end:] - high
+    clipped = (weights[:first] * below * below).sum() + (weights[end:] * above * above).sum()
+    zero, positive = _inside(values, 0.0, 0.0)
+    rounded = weights[first:end].sum() - weights[zero:positive].sum()
     step = (high - low) / STEPS
-    rounded = weights[(values >= low) & (values <= high) & (values != 0.0)].sum() * step * step / 12
-    return float((weights * (values - clamped) ** 2).sum() + rounded)
+    return float(clipped + rounded * step * step / 12)
 
 
 def _divergence(values: NDArray[np.float64], weights: NDArray[np.float64], low: float, high: float) -> float:
     """KL(p || q): p the values with the clipped ones moved to the ends, q what 255 steps keep of the unclipped ones."""
-    inside = (values >= low) & (values <= high)
+    first, end = _inside(values, low, high)
     step = (high - low) / STEPS
-    if step == 0.0 or not inside.any():
+    if step == 0.0 or first == end:
         return np.inf
-    codes = np.clip(np.rint((values - low) / step), 0, STEPS).astype(np.int64)
-    p = np.where(inside, weights, 0.0)
-    kept = np.flatnonzero(inside)
-    p[kept[0]] += weights[values < low].sum()
-    p[kept[-1]] += weights[values > high].sum()
+    codes = np.clip(np.rint((values[first:end] - low) / step), 0, STEPS).astype(np.int64)
+    p = weights[first:end].copy()
+    p[0] += weights[:first].sum()
+    p[-1] += weights[end:].sum()
     # q spreads each step's mass evenly over the bins that fall into it.
-    mass = np.bincount(codes[kept], weights[kept], minlength=STEPS + 1)
-    bins = np.bincount(codes[kept], minlength=STEPS + 1)
-    q = mass[codes[kept]] / bins[codes[kept]]
-    p_kept = p[kept] / p.sum()
-    q = q / q.sum()
-    return float((p_kept * np.log(p_kept / q)).sum())
+    mass = np.bincount(codes, weights[first:end], minlength=STEPS + 1)
+    bins = np.bincount(codes, minlength=STEPS + 1)
+    q = mass[codes] / bins[codes]
+    p, q = p / p.sum(), q / q.sum()
+    return float((p * np.log(p / q)).sum())
+
+
+def _inside(values: NDArray[np.float64], low: float, high: float) -> tuple[int, int]:
+    """Where the values of a range stand among the sorted ones: the first, and behind the last."""
+    return int(np.searchsorted(values, low, "left")), int(np.searchsorted(values, high, "right"))
