@@ -23,7 +23,7 @@ Choice = Mapping[str, Method]
 FIRST: Method = "mse"
 TRIALS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
 GAIN = 0.005  # a rule must lower the error by this share to replace another: less is noise of few samples
-SAME = 0.02  # ranges whose scales differ by less than this share are one trial
+SAME = 0.04  # ranges no end of which is further apart than this share are one trial: what is won by less is noise
 
 
 def scales_of(plan: Plan, statistics: Mapping[str, Statistics], choice: Choice) -> dict[str, affine.QParams]:
@@ -106,4 +106,5 @@ def _trials(
 
 
 def _differ(a: affine.QParams, b: affine.QParams) -> bool:
-    return a.zero_point != b.zero_point or abs(float(a.scale) / float(b.scale) - 1) > SAME
+    (low, high), (other_low, other_high) = a.real_range, b.real_range
+    return max(abs(low - other_low), abs(high - other_high)) > SAME * (other_high - other_low)
