@@ -109,7 +109,7 @@ def main() -> None:
     said, quantize_options = arguments()
     if said.limit:
         print(f"NOT THE FULL SETS: at most {said.limit} evaluation samples of each model")
-    print(f"{'model':30}{'format':8}{'tool':26}{'value':>9}{'drop':>8}{'95 %':>18}{'behind':>8}{'95 %':>18}{'ran':>9}")
+    print(f"{'model':36}{'format':8}{'tool':26}{'value':>9}{'drop':>8}{'95 %':>18}{'behind':>8}{'95 %':>18}{'ran':>9}")
     behind = []
     with tempfile.TemporaryDirectory() as kept:
         for name in said.models or names():
@@ -203,7 +203,7 @@ def compared(task: Task, format: Format, said: argparse.Namespace, quantize_opti
             file = by_rival(task, rival, said)
             answers = answered(task, file)
         except UnavailableError as reason:
-            print(f"{task.name:30}{format:8}{rival.name:26}{reason}", flush=True)
+            print(f"{task.name:36}{format:8}{rival.name:26}{reason}", flush=True)
             continue
         other = losses(task, answers, exact)
         line(task, format, rival.name, answers, other, own - other, ran(file))
@@ -213,7 +213,7 @@ def compared(task: Task, format: Format, said: argparse.Namespace, quantize_opti
             better.append(rival.name)
     verdict = "the best" if lowest else "within the noise of the best"
     verdict = f"BEHIND {', '.join(better)}" if better else verdict if others else "alone: no other tool gave a file"
-    print(f"{task.name:30}{format:8}edgekit is {verdict}", flush=True)
+    print(f"{task.name:36}{format:8}edgekit is {verdict}", flush=True)
     return not better
 
 
@@ -351,7 +351,7 @@ def line(
     ran: str = "",
 ) -> None:
     value = values.mean() * (100 if suited(None, task.evaluation).rate else 1)
-    cells = f"{task.name:30}{format:8}{tool:26}{value:9.3f}"
+    cells = f"{task.name:36}{format:8}{tool:26}{value:9.3f}"
     for differences in (loss, behind):
         if differences is None:
             cells += " " * 26
