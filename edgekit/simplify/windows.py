@@ -9,13 +9,16 @@ Source: ONNX operator specification, Conv, ConvTranspose, MaxPool (auto_pad, out
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
-from edgekit.graph import facts
-from edgekit.graph.pools import settle_pools
+from edgekit.errors import EdgekitError
+from edgekit.graph import facts, source
+from edgekit.graph.pools import POOLS, settle_pools
 from edgekit.graph.shapes import infer_behind
 
-WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
+WINDOWED = POOLS | {"Conv", "ConvTranspose"}
 
 
 def explicit_pads(graph: ir.Model) -> ir.Model:
@@ -28,8 +31,10 @@ def explicit_pads(graph: ir.Model) -> ir.Model:
         if mode == "VALID" and "output_shape" not in node.attributes:
             _set_pads(node, [0] * 2 * len(_kernel(node)))
         elif mode != "NOTSET" or "output_shape" in node.attributes:
+            # ONNX's shape inference adds both to a SAME size, which runtimes do not.
+            adds = any(facts.attribute(node, "output_padding", ())) or facts.attribute(node, "ceil_mode", 0)
             _pad_to_size(node, mode)
-            if any(facts.attribute(node, "output_padding", ())):  # which ONNX adds to a SAME size, and runtimes do not
+            if adds:
                 infer_behind(graph, node)
     return graph
 
@@ -47,11 +52,37 @@ def _pad_to_size(node: ir.Node, mode: str) -> None:
     if node.op_type == "ConvTranspose":
         totals = _transposed_totals(node, inputs, spans, strides)
     else:
-        totals = [(-(-i // s) - 1) * s + span - i for i, s, span in zip(inputs, strides, spans, strict=True)]
+        totals = [max(total, 0) for total in _same_totals(inputs, strides, spans)]
+        if node.op_type in POOLS and totals != _runtime_totals(node, inputs, strides, kernel):
+            raise _unlike(node, mode)
         node.attributes.pop("ceil_mode", None)  # SAME rounds up by itself
     halves = [max(total, 0) // 2 for total in totals]
     rests = [max(total, 0) - half for total, half in zip(totals, halves, strict=True)]
     _set_pads(node, [*halves, *rests] if mode == "SAME_UPPER" else [*rests, *halves])
+
+
+def _same_totals(inputs: Sequence[int], strides: Sequence[int], spans: Sequence[int]) -> list[int]:
+    return [(-(-i // s) - 1) * s + span - i for i, s, span in zip(inputs, strides, spans, strict=True)]
+
+
+def _runtime_totals(node: ir.Node, inputs: Sequence[int], strides: Sequence[int], kernel: Sequence[int]) -> list[int]:
+    """What ONNX Runtime pads a pool with: it forgets the dilation, and crops where pads are below 0, half at the start.
+
+    So -1 moves no window, but it is counted in a mean that counts pads; a MaxPool does not run then.
+    """
+    totals = _same_totals(inputs, strides, kernel)
+    harmless = -1 if not facts.attribute(node, "count_include_pad", 0) else 0
+    return [0 if total < 0 and (total >= harmless or node.op_type == "MaxPool") else total for total in totals]
+
+
+def _unlike(node: ir.Node, mode: str) -> EdgekitError:
+    return EdgekitError(
+        "EK213",
+        f"the shape of '{node.outputs[0].name}' is not known before the model runs",
+        f"{source.describe(node)} has {mode}, of which ONNX Runtime makes other pads than ONNX says:"
+        " without the dilation, or below 0",
+        "give its padding as numbers (pads)",
+    )
 
 
 def _transposed_totals(node: ir.Node, inputs: list[int], spans: list[int], strides: tuple[int, ...]) -> list[int]:

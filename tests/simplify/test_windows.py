@@ -1,6 +1,7 @@
 import onnx_ir as ir
 import pytest
 
+from edgekit.errors import EdgekitError
 from edgekit.graph import facts
 from edgekit.simplify import simplify
 from edgekit.simplify.windows import explicit_pads
@@ -37,8 +38,32 @@ def test_pools(op, mode, stride):
     explicit(op, {}, auto_pad=mode, kernel_shape=[3, 3], strides=[stride, stride])
 
 
-def test_a_pool_that_rounds_up():
-    explicit("MaxPool", {}, auto_pad="SAME_UPPER", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("batch", [None, 1])
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_a_pool_that_rounds_up(mode, batch, kernel):
+    """SAME rounds up by itself, which ONNX's shape inference does once more."""
+    sizes = {"kernel_shape": [kernel] * 2, "strides": [2, 3], "ceil_mode": 1}
+    model = graph(PLANE, [node("MaxPool", ["x"], ["p"], auto_pad=mode, **sizes), node("Relu", ["p"])])
+    if batch is not None:
+        model.graph.inputs[0].shape = ir.Shape([batch, *PLANE["x"][1:]])
+    kept(model, simplify(model), batch=batch or 2)
+
+
+@pytest.mark.parametrize(
+    ("op", "settings"),
+    [
+        ("MaxPool", {"kernel_shape": [3, 3], "dilations": [2, 1]}),
+        ("AveragePool", {"kernel_shape": [1, 1], "strides": [3, 3]}),
+        ("AveragePool", {"kernel_shape": [2, 1], "strides": [1, 2], "count_include_pad": 1}),
+    ],
+)
+def test_a_pool_of_which_the_padding_is_not_sure(op, settings):
+    pool = node(op, ["x"], auto_pad="SAME_UPPER", **settings)
+    with pytest.raises(EdgekitError, match="not known before the model runs") as refused:
+        explicit_pads(graph(PLANE, [pool]))
+    assert refused.value.code == "EK213"
+    assert "has SAME_UPPER" in refused.value.why
 
 
 @pytest.mark.parametrize("mode", MODES)
