@@ -20,10 +20,14 @@ from numpy.typing import NDArray
 from edgekit.graph import edit, facts
 
 CLAMPS = frozenset({"Relu", "Clip"})
+BYTES = (ir.DataType.INT8, ir.DataType.UINT8)
 
 
 def interleave(graph: ir.Model) -> None:
-    """In place: every INT8 ConvTranspose whose result is quantized becomes Conv and a rearrangement of integers."""
+    """In place: every INT8 ConvTranspose whose result is quantized becomes Conv and a rearrangement of integers.
+
+    One on int16 values stays: ONNX Runtime computes it in float, and rearranges no 16 bits.
+    """
     for node in list(graph.graph):
         if node.op_type == "ConvTranspose" and (quantizer := _quantizer(node)) is not None and _is_plain(node):
             _rewrite(graph, node, quantizer)
@@ -35,7 +39,9 @@ def _quantizer(node: ir.Node) -> ir.Node | None:
     reader = facts.only_consumer(node.outputs[0])
     if reader is not None and reader.op_type in CLAMPS:
         reader = facts.only_consumer(reader.outputs[0])
-    return reader if reader is not None and reader.op_type == "QuantizeLinear" else None
+    if reader is None or reader.op_type != "QuantizeLinear" or reader.outputs[0].dtype not in BYTES:
+        return None
+    return reader
 
 
 def _is_plain(node: ir.Node) -> bool:

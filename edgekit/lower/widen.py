@@ -34,10 +34,16 @@ def widen(graph: ir.Model, image: bool = True) -> None:
 
 def _weight(node: ir.Node) -> NDArray[Any] | None:
     """The integer weights behind a convolution's DequantizeLinear, None where it is not an INT8 one with a bias."""
-    if len(node.inputs) < 3 or any(_dequantizer(node, i) is None for i in (1, 2)):
+    if len(node.inputs) < 3 or any(_dequantizer(node, i) is None for i in (1, 2)) or _takes_int16(node):
         return None
     dequantizer = _dequantizer(node, 1)
     return None if dequantizer is None else facts.constant(dequantizer.inputs[0])
+
+
+def _takes_int16(node: ir.Node) -> bool:
+    dequantizer = _dequantizer(node, 0)
+    zero_point = facts.constant(dequantizer.inputs[2]) if dequantizer is not None else None
+    return zero_point is not None and zero_point.dtype == np.int16
 
 
 def _dequantizer(node: ir.Node, position: int) -> ir.Node | None:

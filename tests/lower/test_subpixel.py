@@ -81,3 +81,13 @@ def test_it_runs_in_integers(tmp_path):
     np.testing.assert_allclose(
         session.run(None, batch)[0], expected, atol=1.01 * float(made.scales()[made.plan.group_of["y"].name].scale)
     )
+
+
+def test_one_on_int16_values_stays():
+    nodes = [node("ConvTranspose", ["x", "w", "b"], ["t"], strides=[2, 2]), node("Relu", ["t"])]
+    made = observed(graph({"x": (1, 4, 5, 5)}, nodes, {"w": weights(4, 6, 3, 3), "b": weights(6)}), int16=["node_t"])
+    data = to_onnx(made.quantized(), activations=np.dtype(np.uint8), nhwc=False, io_int8=False, metadata={}).data
+    assert "ConvTranspose" in [n.op_type for n in onnx.load_from_string(data).graph.node]
+    for row in made.rows[:2]:
+        real, found = run(made.model, row)["y"], run(data, row)["y"]
+        assert np.abs(found - real).max() < 0.02 * np.abs(real).max()
