@@ -1,7 +1,9 @@
 """What onnxscript ships, in the order of its own optimizer, but for the rules that take a number near 0 or 1 for it.
 
 Its x + 0 = x matches x + 1e-9 too, and then log(x + 1e-9) is minus infinity at 0, and a norm without its epsilon is no
-number. So the rules for neutral operands are left out; here an operand is neutral that changes no bit.
+number. So the rules for neutral operands are left out; here an operand is neutral that changes no bit. Its split for
+two slices gives the first of an odd size the larger part, whatever the slices take, and looks for a second slice in the
+whole graph from every node.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ from onnxscript.rewriter.rules.common import (
     dropout_zero_rule,
     fuse_hardswish_rules,
     no_op_static_scatter_nd_rule,
+    slice_split_rule,
 )
 
 from edgekit.graph import edit, facts
 from edgekit.simplify.clamps import merge_clamps
 from edgekit.simplify.constants import is_computed_otherwise
 
-LEFT_OUT = frozenset({*_no_op.rules, *_fuse_relus_clips.rules, *_min_max_to_clip.rules})
+LEFT_OUT = frozenset({*_no_op.rules, *_fuse_relus_clips.rules, *_min_max_to_clip.rules, slice_split_rule})
 FOLDED_ELEMENTS = 1 << 20
 """Constants up to this size are folded: position tables and masks, not weights through a dequantization."""
 ROUNDS = 2

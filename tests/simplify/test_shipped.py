@@ -77,3 +77,16 @@ def test_a_value_that_is_flattened_twice():
     model = graph({"x": (1, 3, 4, 4)}, nodes, outputs=("z", "y"))
     kept(model, simplify(model))
     kept(model, fold(model))
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_two_slices_take_what_they_took(size):
+    bounds = {name: np.array([value]) for name, value in {"zero": 0, "two": 2, "end": size, "axis": 1}.items()}
+    nodes = [
+        node("Slice", ["x", "two", "end", "axis"], ["last"]),
+        node("Slice", ["x", "zero", "two", "axis"], ["first"]),
+        node("Relu", ["last"], ["y"]),
+        node("Relu", ["first"], ["z"]),
+    ]
+    model = graph({"x": (1, size)}, nodes, bounds, ("y", "z"))
+    kept(model, fold(model))
