@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     batch: int
     overwrite: bool
     metric: str
+    max_drop: float
     layers: bool
     threads: int
     device: str
@@ -75,7 +76,8 @@ def quantize(
     source: a model file, "file.py:factory", or an nn.Module; samples: a file or folder, or arrays with the batch first:
     {"inputs": (N, ...), "labels": (N,)} (by input name where the model has several inputs), split into calibration and
     evaluation by content; calib, eval: the two apart, instead; out: the folder, "<model>-edgekit" by default.
-    Raises EdgekitError, whose text says what, why, and how to fix it.
+    Raises EdgekitError, whose text says what, why, and how to fix it. Where `max_drop` could not be kept, the files of
+    the best found are written, and the report's `budget.met` is False.
 
         report = edgekit.quantize("model.pt", {"inputs": x, "labels": y}, model="nets.py:resnet20", scale="1/255")
         print(report)

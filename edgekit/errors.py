@@ -286,6 +286,12 @@ PAGES: dict[str, Page] = {
         "--sensitivity says what each op loses in INT8 or on int16 activations. With --precision float16 or"
         " int8-dynamic activations are not rounded.",
     ),
+    "EK421": Page(
+        Exit.USAGE,
+        "a budget that cannot be judged",
+        "--max-drop is held against the drop of a metric on evaluation samples, for which these need labels or targets;"
+        " and inputs that were made up to calibrate on say nothing of a drop.",
+    ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(
         Exit.UNSUPPORTED,

@@ -38,6 +38,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "metric": ("verify", "metric"),
     "layers": ("verify", "layers"),
     "threads": ("verify", "threads"),
+    "max_drop": ("budget", "max_drop"),
     "device": ("", "device"),
 }
 

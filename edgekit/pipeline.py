@@ -5,22 +5,23 @@ Values travel down this page and never back; what a stage needs of another it ge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from edgekit.artifact import Arrays, Format
+from edgekit import budget
+from edgekit.artifact import Format
 from edgekit.capture import Captured, Loaded, Source, capture, load, recognized
 from edgekit.data import Data, Given, read_data, with_synthesized
 from edgekit.device import Device, load_device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
+from edgekit.judging import Judge, answering, lowered_files, named, running, verified
 from edgekit.lower import Lowered, Wishes, lower
 from edgekit.outputs import FileKey, Outputs
 from edgekit.profile import Latency, measure
@@ -32,25 +33,22 @@ from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.quantize.doubts import Examination, examined
 from edgekit.quantize.norms import Norms, first_norm
 from edgekit.quantize.scheme import SCHEMES
-from edgekit.quantize.sensitivity import sensitivities
+from edgekit.quantize.sensitivity import Sensitivity, sensitivities
 from edgekit.quantize.weights_only import quantize_weights
 from edgekit.recipe import Recipe, SchemeName, scheme_of
 from edgekit.report import Report, compose, this_machine
-from edgekit.report.facts import QuantizationFacts
-from edgekit.run.ahead import ahead
+from edgekit.report.facts import BudgetFacts, Candidate, QuantizationFacts
 from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 from edgekit.simplify import simplify, unroll
-from edgekit.verify import expected, suited, verify
+from edgekit.verify import suited, verify
 from edgekit.verify.result import Verification
 
 NOTHING = Given()
 SYNTHESIZED = 32  # inputs to make up where no samples are given
-Answers = Iterator[list[NDArray[Any]]]
-"""The model's outputs in order, batch by batch."""
 
 
 def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
@@ -71,33 +69,44 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     recognized(_source(recipe, given))
     calibrate = precision != "int8-dynamic"
     data = _read(recipe, given, progress, calibrate=calibrate)
+    _check_budget(recipe, data, progress, calibrates=calibrate)
     with outputs, crew() as workers:
         model = _loaded(recipe, given, data.any, progress)
         made_up = calibrate and data.calibration is None
         data = (_synthesized(model, data, progress) if made_up else data).named(model.inputs)
-        with _answering(model, data.evaluation) as answers:
+        with answering(model, data.evaluation, again=recipe.budget.max_drop is not None) as answers:
             captured = _captured(model, progress)
             norms = first_norm(captured.graph)
             with progress.step("simplifying"):
                 graph = checked(simplify(captured.graph))
                 steps = checked(unroll(graph))
-            integers = _in_integers(recipe, device, scheme, steps, norms, data, workers, progress)
-            graphs = {key: graph if key[0] == "float32" else checked(integers.graph) for key in keys}
             wishes = _wishes(recipe, device, data, scheme)
+            judge = Judge(recipe, captured, graph, answers, outputs, wishes, data, progress)
+            integers = _in_integers(recipe, device, scheme, steps, norms, data, workers, judge, progress)
+            graphs = {key: graph if key[0] == "float32" else checked(integers.graph) for key in keys}
             with progress.step("lowering"):
-                lowered, refusals = _lowered(graphs, outputs, wishes)
+                lowered, refusals = lowered_files(graphs, outputs, wishes)
             peers = _float_peers({"onnx": graph, "tflite": steps}, lowered, outputs, wishes)
             coverage = Coverage(integers.quantized.calibrated.calibration.inputs if integers.quantized else {})
-            with _running([*lowered, *peers], recipe) as runners:
+            with running([*lowered, *peers], recipe) as runners:
                 files = runners[: len(lowered)]
-                verification = _verified(
-                    recipe, captured, integers.base, answers, files, data, progress, coverage.update
+                verification = verified(
+                    recipe,
+                    captured,
+                    integers.base,
+                    answers(),
+                    files,
+                    data,
+                    progress,
+                    because=integers.because,
+                    watch=coverage.update,
                 )
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
                 data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
                 quantization=integers.facts,
+                budget=_budget_facts(recipe, verification, integers.quantized, integers.candidates),
                 calibration=_examined(integers.quantized, norms, data, coverage),
                 verification=verification,
                 latencies=latencies,
@@ -113,13 +122,16 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
 class Integers:
     """A graph with integers, the float graph that it was made of, and what the report says of it.
 
-    quantized: how it came about, None where only weights were rounded.
+    quantized: how it came about, None where only weights were rounded; because: node -> why it is not in INT8;
+    candidates: what was judged on the evaluation samples to keep a budget.
     """
 
     graph: ir.Model
     base: ir.Model
     facts: QuantizationFacts
+    because: Mapping[str, str]
     quantized: Quantized | None = None
+    candidates: tuple[Candidate, ...] = ()
 
 
 def _in_integers(
@@ -130,13 +142,15 @@ def _in_integers(
     norms: Norms,
     data: Data,
     workers: Sequence[Worker],
+    judge: budget.Judge,
     progress: Progress,
 ) -> Integers:
     """The float graph in the precision that the recipe asks for."""
     wanted = recipe.quantize
     if wanted.precision == "int8-dynamic":
         made = quantize_weights(graph, wanted.keep_float, per_channel=SCHEMES[scheme].per_channel)
-        return Integers(graph=made.graph, base=graph, facts=compose.weights_facts(made, scheme, graph))
+        facts = compose.weights_facts(made, scheme, graph)
+        return Integers(graph=made.graph, base=graph, facts=facts, because=made.kept_float)
     whole = scheme == "symmetric" or (device is not None and device.hard_swish == "whole")
     target = graph if whole else checked(decompose_hard_swish(graph))
     quantized = to_int8(
@@ -151,9 +165,24 @@ def _in_integers(
         int16=[node.name or "" for node in target.graph] if wanted.precision == "int16x8" else [],
         scheme=SCHEMES[scheme],
     )
-    ranked = sensitivities(quantized, workers, progress, int16=scheme != "symmetric") if wanted.sensitivity else ()
-    facts = compose.quantization_facts(quantized, wanted, scheme, ranked, calibrated=not data.synthesized)
-    return Integers(graph=quantized.graph, base=quantized.base, facts=facts, quantized=quantized)
+
+    def rank(quantized: Quantized) -> Sequence[Sensitivity]:
+        return ranked or sensitivities(quantized, workers, progress, int16=scheme != "symmetric")
+
+    ranked: Sequence[Sensitivity] = ()
+    ranked = rank(quantized) if wanted.sensitivity else ()
+    candidates: tuple[Candidate, ...] = ()
+    if recipe.budget.max_drop is not None:
+        kept = budget.within(quantized, recipe.budget.max_drop, judge, rank, io_int8=wanted.io == "int8")
+        quantized, ranked, candidates = kept.quantized, kept.ranked or ranked, kept.candidates
+    return Integers(
+        graph=quantized.graph,
+        base=quantized.base,
+        facts=compose.quantization_facts(quantized, wanted, scheme, ranked, calibrated=not data.synthesized),
+        because={**quantized.plan.kept_float, **quantized.int16_because},
+        quantized=quantized,
+        candidates=candidates,
+    )
 
 
 def convert(
@@ -165,21 +194,23 @@ def convert(
     outputs = Outputs(recipe, keys)
     recognized(_source(recipe, given))
     data = _read(recipe, given, progress, calibrate=False)
+    _check_budget(recipe, data, progress, calibrates=False)
     with outputs:
         model = _loaded(recipe, given, data.any, progress)
         data = data.named(model.inputs)
-        with _answering(model, data.evaluation) as answers:
+        with answering(model, data.evaluation) as answers:
             captured = _captured(model, progress)
             with progress.step("simplifying"):
                 graph = checked(simplify(captured.graph))
                 steps = checked(unroll(graph))
             graphs = {key: graph if key[1] == "onnx" else steps for key in keys}
-            lowered, refusals = _lowered(graphs, outputs, _wishes(recipe, None, data))
-            with _running(lowered, recipe) as runners:
-                verification = _verified(recipe, captured, graph, answers, runners, data, progress)
+            lowered, refusals = lowered_files(graphs, outputs, _wishes(recipe, None, data))
+            with running(lowered, recipe) as runners:
+                verification = verified(recipe, captured, graph, answers(), runners, data, progress)
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
+                budget=_budget_facts(recipe, verification),
                 data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
                 verification=verification,
                 latencies=latencies,
@@ -209,8 +240,8 @@ def compare(
             model = _loaded(recipe, given, data.any, progress)
             if model.run is None:  # an ONNX file under another name: nothing but itself to compare with
                 raise _not_lowered(first)
-            answers = stack.enter_context(_answering(model, samples.renamed(model.inputs)))
-            reference = _named(answers, _captured(model, progress))
+            answers = stack.enter_context(answering(model, samples.renamed(model.inputs)))
+            reference = named(answers(), _captured(model, progress))
         samples = samples.renamed([spec.name for spec in artifacts[-1].inputs])
         return verify(reference, runners, samples, metric=recipe.verify.metric, progress=progress)
 
@@ -255,6 +286,28 @@ def _read(recipe: Recipe, given: Given, progress: Progress, *, calibrate: bool) 
         return data
 
 
+def _check_budget(recipe: Recipe, data: Data, progress: Progress, *, calibrates: bool) -> None:
+    """Before any work is done: a budget must be one that the samples can judge."""
+    if recipe.budget.max_drop is None:
+        return
+    metric = None if data.evaluation is None else suited(recipe.verify.metric, data.evaluation)
+    budget.refuse_unjudgeable(data, metric, calibrates=calibrates)
+    assert metric is not None and data.evaluation is not None
+    if (doubt := budget.beyond_the_samples(recipe.budget.max_drop, metric, len(data.evaluation))) is not None:
+        progress.note(doubt)
+
+
+def _budget_facts(
+    recipe: Recipe,
+    verification: Verification | None,
+    quantized: Quantized | None = None,
+    candidates: tuple[Candidate, ...] = (),
+) -> BudgetFacts | None:
+    if recipe.budget.max_drop is None or verification is None:
+        return None
+    return budget.facts(recipe.budget.max_drop, verification, quantized, candidates)
+
+
 def _loaded(recipe: Recipe, given: Given, samples: Samples | None, progress: Progress) -> Loaded:
     with progress.step("loading the model"):
         return load(_source(recipe, given), samples.signature if samples is not None else None)
@@ -269,25 +322,6 @@ def _synthesized(model: Loaded, data: Data, progress: Progress) -> Data:
     """With made-up samples to calibrate on."""
     with progress.step("synthesising inputs", SYNTHESIZED) as advance:
         return with_synthesized(data, model.synthesize(SYNTHESIZED, advance))
-
-
-@contextmanager
-def _answering(model: Loaded, samples: Samples | None) -> Iterator[Answers | None]:
-    """What the model itself answers on the samples, computed beside all the rest."""
-    if model.run is None or samples is None:
-        yield None
-        return
-    run = model.run
-    with ahead(lambda: expected(run, samples), what="running the model in PyTorch") as answers:
-        yield answers
-
-
-def _named(answers: Answers | None, captured: Captured) -> Iterator[Arrays] | None:
-    """The model's outputs under the graph's names."""
-    if answers is None:
-        return None
-    names = [str(value.name) for value in captured.graph.graph.outputs]
-    return (dict(zip(names, outputs, strict=True)) for outputs in answers)
 
 
 def _source(recipe: Recipe, given: Given) -> Source:
@@ -317,52 +351,6 @@ def _wishes(recipe: Recipe, device: Device | None, data: Data, scheme: SchemeNam
         tensorrt=symmetric,
         batch=recipe.output.batch,
         metadata=metadata,
-    )
-
-
-def _lowered(
-    graphs: Mapping[FileKey, ir.Model], outputs: Outputs, wishes: Wishes
-) -> tuple[list[Lowered], list[EdgekitError]]:
-    """Every file that can be written, and what stood in the way of the others."""
-    lowered: list[Lowered] = []
-    refusals: list[EdgekitError] = []
-    for (precision, format), graph in graphs.items():
-        path = outputs.folder / outputs.names[precision, format]
-        try:
-            lowered.append(lower(graph, format, precision, path, wishes))
-        except EdgekitError as error:
-            refusals.append(error)
-    return lowered, refusals
-
-
-@contextmanager
-def _running(lowered: Sequence[Lowered], recipe: Recipe) -> Iterator[list[Runner]]:
-    """Every file in its runtime, each in a process of its own."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(Runner(file.artifact, recipe.verify.threads)) for file in lowered]
-
-
-def _verified(
-    recipe: Recipe,
-    captured: Captured,
-    graph: ir.Model,
-    answers: Answers | None,
-    runners: Sequence[Runner],
-    data: Data,
-    progress: Progress,
-    watch: Callable[[Arrays], None] | None = None,
-) -> Verification | None:
-    if data.evaluation is None or not runners:
-        return None
-    return verify(
-        _named(answers, captured),
-        runners,
-        data.evaluation,
-        metric=recipe.verify.metric,
-        graph=graph,
-        layers=recipe.verify.layers,
-        watch=watch,
-        progress=progress,
     )
 
 
@@ -397,7 +385,7 @@ def _float_peers(
     """Float files that are only measured: in each runtime, what INT8 must be faster than, where it can be written."""
     formats = {file.artifact.format for file in lowered}
     floats = {file.artifact.format for file in lowered if file.artifact.precision == "float32"}
-    outputs.unkept.mkdir()
+    outputs.unkept.mkdir(exist_ok=True)
     peers: list[Lowered] = []
     for format in sorted(formats - floats):
         path = outputs.unkept / f"{outputs.stem}.{format}"

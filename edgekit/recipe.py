@@ -77,6 +77,13 @@ class Verify(Section):
     threads: Threads = 1
 
 
+class Budget(Section):
+    """max_drop: of the metric in each file, as bad as it may be with 95 % confidence: points of a rate, dB, or % of the
+    float model's error (mse, mae)."""
+
+    max_drop: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
+
+
 class Recipe(Section):
     """device: a name that edgekit carries, or the path of a device's TOML file."""
 
@@ -86,6 +93,7 @@ class Recipe(Section):
     quantize: Quantize = Quantize()
     output: Output = Output()
     verify: Verify = Verify()
+    budget: Budget = Budget()
     device: NonEmpty | None = None
 
     @classmethod

@@ -39,7 +39,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"run"}),
     frozenset({"bundle", "capture", "lower", "profile", "prune", "quantize", "simplify", "verify"}),
     frozenset({"report"}),
-    frozenset({"search"}),
+    frozenset({"budget", "judging", "search"}),
     frozenset({"pipeline"}),
     frozenset({"api"}),
     frozenset({"cli"}),

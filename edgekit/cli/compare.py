@@ -58,7 +58,7 @@ def compare(
     verbose: options.Verbose = False,
 ) -> int:
     """Run two files on the same samples and say how they differ."""
-    wanted = options.recipe({**context.params, "path": str(first)})
+    wanted = options.recipe({**context.params, "path": str(first), "max_drop": None})  # of a comparison, not a budget
     from edgekit import pipeline
     from edgekit.cli import result
 
@@ -86,11 +86,12 @@ def broken_limits(verification: Verification, min_agreement: float | None, max_d
     if max_drop is not None:
         from edgekit.verify import limits
 
-        drop = limits.largest(verification)
+        drop = limits.largest(verification, verification.scores)
         if drop is None:
             raise _nothing_for("--max-drop", "no drop could be computed")
         if drop.measured > max_drop:
-            seen, allowed = (limits.in_words(verification, value) for value in (drop.measured, max_drop))
+            unit = limits.unit(verification)
+            seen, allowed = (limits.in_words(value, unit) for value in (drop.measured, max_drop))
             broken.append(f"the drop is {seen}, allowed {allowed}")
     return tuple(broken)
 

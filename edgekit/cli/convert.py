@@ -41,7 +41,7 @@ def convert(
     metric: options.Metric = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
-) -> None:
+) -> int:
     """Write a model as float32 or float16 ONNX or TFLite."""
     wanted = options.recipe({name: value for name, value in context.params.items() if name != "precision"})
     from edgekit import pipeline
@@ -50,4 +50,4 @@ def convert(
     with watching(verbose) as progress:
         report = pipeline.convert(wanted, precision, progress)
         too_late()
-    result.print_report(report, json)
+    return result.print_report(report, json)

@@ -181,6 +181,18 @@ Threads = Annotated[
 ]
 
 
+# ---- [budget] --------------------------------------------------------------------------------------------------------
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        "--max-drop",
+        metavar="DROP",
+        help="Take ops out of INT8 until no file drops by more, 95 % sure: points, dB, or % of the float error (mse, "
+        "mae). Default: no limit.",
+    ),
+]
+
+
 def recipe(said: Mapping[str, object]) -> RecipeRecord:
     """The recipe of `--recipe`, with what the command line says over it."""
     from edgekit.recipe import load_recipe  # pydantic takes a third of the time that `edgekit --help` has

@@ -41,10 +41,11 @@ def quantize(
     metric: options.Metric = None,
     layers: options.Layers = None,
     threads: options.Threads = None,
+    max_drop: options.MaxDrop = None,
     seed: options.Seed = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
-) -> None:
+) -> int:
     """Turn a trained model into verified INT8 ONNX and TFLite files."""
     wanted = options.recipe(context.params)
     from edgekit import pipeline
@@ -53,4 +54,4 @@ def quantize(
     with watching(verbose) as progress:
         report = pipeline.quantize(wanted, progress)
         too_late()
-    result.print_report(report, json)
+    return result.print_report(report, json)

@@ -6,13 +6,16 @@ import sys
 
 from rich.console import Console
 
+from edgekit.errors import Exit
 from edgekit.report.facts import Report
 from edgekit.report.json import to_json
+from edgekit.report.summary import budget_in_words
 from edgekit.report.terminal import show, show_verification, to_text
 from edgekit.verify.result import Verification
 
 
-def print_report(report: Report, json: bool) -> None:
+def print_report(report: Report, json: bool) -> Exit:
+    """The exit code with it: a budget that could not be kept is a failure, whatever was written."""
     console = _console()
     if json:
         print(report.to_json())
@@ -20,6 +23,10 @@ def print_report(report: Report, json: bool) -> None:
         show(report, console)
     else:
         print(to_text(report, console.width))
+    if report.budget is None or report.budget.met:
+        return Exit.DONE
+    print(f"failed: {budget_in_words(report)}", file=sys.stderr)
+    return Exit.FAILED
 
 
 def print_verification(verification: Verification) -> None:

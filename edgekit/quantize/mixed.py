@@ -17,9 +17,12 @@ frontier.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import onnx_ir as ir
+
+from edgekit.quantize.assign import RULES, Scale, data_inputs
 from edgekit.quantize.clusters import Cluster
 from edgekit.quantize.result import Quantized
 from edgekit.quantize.sensitivity import Sensitivity, in_db
@@ -44,11 +47,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixed:
-    """What was found. excess: the judge's word on it, 0 or less where it is good enough; looks: candidates judged."""
+    """What was found. excess: the judge's word on it, 0 or less where it is good enough."""
 
     quantized: Quantized
     excess: float
-    looks: int
 
 
 def steps(ranked: Sequence[Sensitivity]) -> tuple[Step, ...]:
@@ -150,9 +152,24 @@ class _Looks:
 
     def result(self, found: Choice | None) -> Mixed:
         choice, quantized = self.best if found is None else (found, self.widened(found))
-        return Mixed(quantized=quantized, excess=self.of(choice), looks=len(self.excess))
+        return Mixed(quantized=quantized, excess=self.of(choice))
 
 
-def movable(ranked: Sequence[Sensitivity], fixed: Collection[str]) -> tuple[Sensitivity, ...]:
-    """Those whose ops may leave INT8. fixed: nodes that may not."""
-    return tuple(each for each in ranked if not set(fixed).intersection(each.cluster.nodes))
+def inside(ranked: Sequence[Sensitivity], graph: ir.Model) -> tuple[Sensitivity, ...]:
+    """Those that neither take the graph's inputs nor give its outputs, perhaps moved: these can be kept as integers."""
+    border = _border(graph)
+    return tuple(each for each in ranked if border.isdisjoint(each.cluster.nodes))
+
+
+def _border(graph: ir.Model) -> frozenset[str]:
+    given, taken = set(graph.graph.inputs), set(graph.graph.outputs)
+    found: set[ir.Node] = set()
+    for node in graph.graph:
+        if not given.isdisjoint(node.inputs):
+            found.add(node)
+            given.update(node.outputs if RULES.get(node.op_type) is Scale.SHARED else ())
+    for node in reversed(graph.graph):
+        if not taken.isdisjoint(node.outputs):
+            found.add(node)
+            taken.update(data_inputs(node) if RULES.get(node.op_type) is Scale.SHARED else ())
+    return frozenset(node.name or "" for node in found)

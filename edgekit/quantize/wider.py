@@ -91,7 +91,12 @@ def only(plan: Plan, scales: Scales, graph: ir.Model, nodes: Collection[str]) ->
         if values:
             groups[group.name] = replace(group, values=values, observed=values)
     clamps = {output: x for output, x in plan.clamps.items() if {output, x} <= {v for t in touched.values() for v in t}}
-    narrow = Plan(
-        names & plan.int8_nodes, tuple(groups.values()), clamps, {}, plan.counted_as, names & plan.int16_nodes
+    narrow = replace(
+        plan,
+        int8_nodes=names & plan.int8_nodes,
+        int16_nodes=names & plan.int16_nodes,
+        groups=tuple(groups.values()),
+        clamps=clamps,
+        kept_float={},
     )
     return narrow, {group.name: scales[before] for before, group in groups.items()}

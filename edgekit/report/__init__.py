@@ -8,6 +8,8 @@ of `schema_version`.
 from __future__ import annotations
 
 from edgekit.report.facts import (
+    BudgetFacts,
+    Candidate,
     DataFacts,
     FileFacts,
     KeptFloat,
@@ -23,6 +25,8 @@ from edgekit.report.machine import this_machine
 from edgekit.report.terminal import show, show_verification
 
 __all__ = [
+    "BudgetFacts",
+    "Candidate",
     "DataFacts",
     "FileFacts",
     "KeptFloat",

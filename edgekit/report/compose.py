@@ -108,6 +108,7 @@ def quantization_facts(
         io=wanted.io,
         scheme=_integers(wanted.precision, scheme),
         kept_float=_kept_float(quantized.base, quantized.plan.kept_float),
+        kept_int16=_kept_float(quantized.base, quantized.int16_because),
         repairs=_repairs(quantized),
         sensitivity=tuple(map(_sensitivity, ranked)),
     )

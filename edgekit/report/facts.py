@@ -85,7 +85,7 @@ class FileFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class KeptFloat:
-    """An op that stayed float by decision, and why."""
+    """An op that was not put into INT8, and why."""
 
     node: str
     op: str
@@ -115,10 +115,10 @@ class QuantizationFacts:
     """How real numbers became integers.
 
     ranges: the method asked for ("auto"), "none" where there is nothing to choose; chosen: method -> number of tensors
-    it won ({"mse": 31, "minmax": 10});
-    calibrated: False where inputs had to be synthesised; io: what the files take and give; scheme: the integers;
-    repairs: what was done to win accuracy back ("bias correction: 12 ops"), in order; sensitivity: the most sensitive
-    ops first, empty where it was not measured.
+    it won ({"mse": 31, "minmax": 10}); calibrated: False where inputs had to be synthesised; io: what the files take
+    and give; scheme: the integers; kept_int16: on int16 activations for accuracy's sake; repairs: what was done to win
+    accuracy back ("bias correction: 12 ops"), in order; sensitivity: the most sensitive ops first, empty where it was
+    not measured.
     """
 
     ranges: str
@@ -128,8 +128,41 @@ class QuantizationFacts:
     precision: str = "int8"
     scheme: str = USUAL_SCHEME
     kept_float: tuple[KeptFloat, ...] = ()
+    kept_int16: tuple[KeptFloat, ...] = ()
     repairs: tuple[str, ...] = ()
     sensitivity: tuple[OpSensitivity, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A quantization that was judged. drop, upper: as in BudgetFacts; shares: of the MACs, by the precision asked for;
+    empty where there are no MACs."""
+
+    drop: float
+    upper: float
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetFacts:
+    """What a budget asked for, and what became of it. Drops are in `unit`, the largest of all files.
+
+    unit: "points", "dB", "%" of the float model's error, or "" for the metric's own numbers; met: `upper`, the end of
+    the 95 % interval, is within max_drop; least: what it would be if no answer changed; samples_needed: about how many
+    would show that a drop as measured is within max_drop, None where it is not; candidates: all that were judged on
+    these samples, in order; shares: of what was kept.
+    """
+
+    max_drop: float
+    unit: str
+    met: bool
+    drop: float
+    upper: float
+    least: float
+    samples: int
+    samples_needed: int | None
+    candidates: tuple[Candidate, ...]
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +195,7 @@ class Report:
     files: tuple[FileFacts, ...]
     data: DataFacts | None = None
     quantization: QuantizationFacts | None = None
+    budget: BudgetFacts | None = None
     calibration: Examination | None = None
     verification: Verification | None = None
     latencies: tuple[Latency, ...] = ()

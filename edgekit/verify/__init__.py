@@ -37,6 +37,7 @@ def verify(
     graph: ir.Model | None = None,
     layers: bool = False,
     watch: Callable[[Arrays], None] | None = None,
+    because: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
 ) -> Verification:
     """Compare every opened artifact with the reference on the same samples.
@@ -44,7 +45,7 @@ def verify(
     reference: what the model itself answers, from `expected`; None makes the first float32 artifact the reference
     (the first of all where none is float32). graph: the float graph that was quantized; it gives the ledgers and layers
     the model's node names, MACs and source lines. The INT8 files are compared with each other too; without a graph, all
-    files are. watch: is shown the inputs of every batch.
+    files are. watch: is shown the inputs of every batch; because: why nodes of the graph were not put into INT8.
     """
     if not len(samples):
         raise EdgekitError("EK609", "nothing to verify on", "there are 0 evaluation samples", "give some with --eval")
@@ -59,7 +60,7 @@ def verify(
         asks = _asks(reference, runners, threads)
         with progress.step("verifying", len(samples)) as advance:
             answers, likenesses = compare.ask_all(asks, samples, chosen, pairs, advance, watch)
-        ledgers = tuple(ledger.read(label, runners[label], graph) for label in _integers(files))
+        ledgers = tuple(ledger.read(label, runners[label], graph, because or {}) for label in _integers(files))
     errors: tuple[LayerError, ...] = ()
     if layers and graph:
         with progress.step("comparing layers", SAMPLES) as advance:

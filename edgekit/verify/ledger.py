@@ -50,14 +50,14 @@ class Asked:
     excuse: str = ""
 
 
-def read(label: str, runner: Runner, graph: ir.Model | None) -> Ledger:
+def read(label: str, runner: Runner, graph: ir.Model | None, because: Mapping[str, str]) -> Ledger:
     """What the runner's runtime does with its file. graph: the model that was lowered, for names, MACs and sources;
-    without it the rows are the executed ops."""
+    without it the rows are the executed ops; because: why nodes were not put into INT8, by name."""
     if runner.artifact.format == "onnx":
         ops, asked = executed.from_onnxruntime(runner.optimized()), _asked(runner.artifact.path)
     else:  # a TFLite op computes in the types of its tensors: what the file wants is what is done
         ops, asked = executed.from_litert(runner.kernels()), Asked()
-    rows = _rows(graph, ops, asked) if graph else _bare_rows(ops)
+    rows = _rows(graph, ops, asked, because) if graph else _bare_rows(ops)
     return Ledger(
         label=label,
         runtime=runner.runtime(),
@@ -85,7 +85,9 @@ def _asked(path: Path) -> Asked:
     )
 
 
-def _rows(graph: ir.Model, ops: Sequence[ExecutedOp], asked: Asked) -> tuple[LedgerRow, ...]:
+def _rows(
+    graph: ir.Model, ops: Sequence[ExecutedOp], asked: Asked, because: Mapping[str, str]
+) -> tuple[LedgerRow, ...]:
     by_name = {op.name: op for op in ops if op.name and op.dtype is not None}
     by_output = {
         asked.aliases.get(name, name).removesuffix(REORDERED): op
@@ -99,7 +101,7 @@ def _rows(graph: ir.Model, ops: Sequence[ExecutedOp], asked: Asked) -> tuple[Led
         clamped = node.inputs[0].producer() if node.op_type in CLAMPS and node.inputs[0] is not None else None
         return _found(clamped, by_name, by_output) if op is None and clamped is not None else op
 
-    return tuple(_row(node, found(node), asked, cost.macs(node)) for node in facts.real_nodes(graph))
+    return tuple(_row(node, found(node), asked, because) for node in facts.real_nodes(graph))
 
 
 def _found(node: ir.Node, by_name: Mapping[str, ExecutedOp], by_output: Mapping[str, ExecutedOp]) -> ExecutedOp | None:
@@ -112,30 +114,33 @@ def _found(node: ir.Node, by_name: Mapping[str, ExecutedOp], by_output: Mapping[
     return _found(reader, by_name, by_output) if reader else None
 
 
-def _row(node: ir.Node, op: ExecutedOp | None, asked: Asked, macs: int) -> LedgerRow:
+def _row(node: ir.Node, op: ExecutedOp | None, asked: Asked, because: Mapping[str, str]) -> LedgerRow:
     precision: RanIn = _RAN_IN.get(op.dtype, "none") if op else "none"
-    if op is None:
-        reason: str | None = "not among the executed ops: folded away by the runtime"
-    elif precision == "int8":
-        reason = None
-    elif precision == "none":
-        reason = f"works on {op.dtype}, not on real numbers"
-    elif node.name in asked.int8_nodes:
-        reason = asked.excuse
-    elif node.name in asked.int16_nodes and precision != "int16":
-        reason = ON_INT16
-    elif node.name in asked.int8_weights:
-        reason = ON_INT8_WEIGHTS
-    else:
-        reason = f"{precision} in the file"
     return LedgerRow(
         node=node.name or "",
         op=node.op_type,
-        macs=macs,
+        macs=cost.macs(node),
         precision=precision,
-        reason=reason,
+        reason=_reason(node.name or "", op, precision, asked, because),
         source=source.source_line(node),
     )
+
+
+def _reason(node: str, op: ExecutedOp | None, precision: RanIn, asked: Asked, because: Mapping[str, str]) -> str | None:
+    """Why it did not run in INT8, None where it did."""
+    if op is None:
+        return "not among the executed ops: folded away by the runtime"
+    if precision == "int8":
+        return None
+    if precision == "none":
+        return f"works on {op.dtype}, not on real numbers"
+    if node in asked.int8_nodes:
+        return asked.excuse
+    if node in asked.int16_nodes and precision != "int16":
+        return "; ".join([ON_INT16, *filter(None, [because.get(node)])])
+    if node in asked.int8_weights:
+        return ON_INT8_WEIGHTS
+    return because.get(node) or f"{precision} in the file"
 
 
 def _bare_rows(ops: Sequence[ExecutedOp]) -> tuple[LedgerRow, ...]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from edgekit.verify import intervals
 from edgekit.verify.result import Score, Verification
@@ -27,42 +28,58 @@ class Drop:
     upper: float
 
 
-def unit(verification: Verification) -> str:
+class Scale(Protocol):
+    """What a metric and a verification both say of their numbers."""
+
+    @property
+    def unit(self) -> str: ...
+    @property
+    def higher_is_better(self) -> bool: ...
+
+
+def unit(scale: Scale) -> str:
     """ "points", "dB", "%" or "" for the metric's own numbers."""
-    if verification.unit == "share":
+    if scale.unit == "share":
         return "points"
-    if verification.unit:
-        return verification.unit
-    return "" if verification.higher_is_better else "%"
+    if scale.unit:
+        return scale.unit
+    return "" if scale.higher_is_better else "%"
 
 
-def in_words(verification: Verification, drop: float) -> str:
+def in_words(drop: float, unit: str) -> str:
     """'0.06 points'."""
-    return f"{drop:.4g} {unit(verification)}".strip()
+    return f"{drop:.4g} {unit}".strip()
 
 
-def largest(verification: Verification, scores: Sequence[Score] | None = None) -> Drop | None:
-    """Over these scores, or all; None where none has a drop."""
-    known = [score for score in scores or verification.scores if score.drop is not None and score.drop_interval]
-    if not known:
-        return None
+def largest(verification: Verification, scores: Sequence[Score]) -> Drop | None:
+    """Over some of the verification's scores; None where none has a drop."""
     factor = _factor(verification)
-    return Drop(
-        measured=max(_times(factor, score.drop or 0.0) for score in known),
-        upper=max(_times(factor, score.drop_interval.high) for score in known if score.drop_interval),
-    )
+    measured = [_times(factor, score.drop) for score in scores if score.drop is not None]
+    upper = [_times(factor, score.drop_interval.high) for score in scores if score.drop_interval is not None]
+    return Drop(max(measured), max(upper)) if measured and upper else None
 
 
-def least(verification: Verification) -> float:
-    """The upper end that these many samples leave where not one of them changes, in the limit's unit."""
-    if verification.unit != "share":
-        return 0.0  # equal numbers have no spread
-    return 100 * intervals.tango(0, 0, verification.count).high
+def least(scale: Scale, count: int) -> float:
+    """The upper end that so many samples leave where not one of them changes, in the limit's unit."""
+    return 100 * intervals.tango(0, 0, count).high if scale.unit == "share" else 0.0  # equal numbers have no spread
 
 
-def samples_needed(verification: Verification, limit: float) -> int:
-    """How many samples could show that a drop is within the limit where not one of them changes."""
-    return intervals.least_count(limit / 100) if verification.unit == "share" else 1
+def least_samples(scale: Scale, limit: float) -> int:
+    """How many samples could show that a drop is within the limit where not one of them changes. limit: above 0."""
+    return intervals.least_count(limit / 100) if scale.unit == "share" and limit < 100 else 1
+
+
+def samples_needed(scale: Scale, count: int, drop: Drop, limit: float) -> int | None:
+    """About how many samples would show a drop like this one to be within the limit; None where it is not.
+
+    An interval's width falls with the square root of the samples, but for one without a change.
+    """
+    if drop.measured >= limit:
+        return None
+    if drop.upper <= least(scale, count):
+        return least_samples(scale, limit)
+    needed = count * ((drop.upper - drop.measured) / (limit - drop.measured)) ** 2
+    return max(least_samples(scale, limit), math.ceil(needed))
 
 
 def _factor(verification: Verification) -> float:

@@ -71,6 +71,11 @@ def test_the_street(work: Path) -> None:
     assert document.returncode == 0, document.stderr
     assert json.loads(document.stdout) == json.loads((work / "out" / "report.json").read_text())
 
+    short = run(work, *QUANTIZE, "-o", "short", "--max-drop", "0.5")
+    assert short.returncode == 1
+    assert "32 samples leave" in short.stderr.partition("failed: the drop is")[2]
+    assert (work / "short" / "net.int8.tflite").exists()
+
     compared = run(
         work, "compare", "out/net.onnx", "out/net.int8.tflite", "--data", "samples.npz", "--max-drop", "-100"
     )

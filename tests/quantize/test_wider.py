@@ -8,6 +8,7 @@ import pytest
 from edgekit import affine
 from edgekit.graph import facts
 from edgekit.graph.check import checked
+from edgekit.quantize.scheme import SCHEMES
 from edgekit.quantize.weights import IntegerWeight
 from edgekit.quantize.wider import inherited_scales, only, widened
 from tests.models import graph, node, run, weights
@@ -118,6 +119,12 @@ def test_a_few_alone():
     assert scales == {"r": DONE.scales["a"], "b": DONE.scales["b"]}
     alone = errors(checked(DONE.written(plan, scales)))
     assert 0 < np.mean(alone) < np.mean(errors(DONE.graph))
+
+
+def test_a_few_alone_keep_the_scheme():
+    scheme = SCHEMES["per-tensor"]
+    plan, _ = only(replace(DONE.plan, scheme=scheme), DONE.scales, STEP.model, ["node_b"])
+    assert plan.scheme == scheme
 
 
 def test_nothing_alone_is_nothing():

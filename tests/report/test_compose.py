@@ -57,6 +57,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         biases_corrected=True,
         weight_rule=WeightRule("mse", "balanced"),
         base=model,
+        int16_because={"node_a": "over budget"},
     )
     (cluster,) = clusters(model, done.plan)
     ranked = [Sensitivity(cluster=cluster, error=1e-3, int16_error=0.0)]
@@ -64,6 +65,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
     assert [(kept.node, kept.op, kept.reason, kept.source) for kept in found.kept_float] == [
         ("node_y", "Erf", "no INT8 form of Erf", "model.py:7")
     ]
+    assert [(kept.node, kept.reason) for kept in found.kept_int16] == [("node_a", "over budget")]
     (sensitive,) = found.sensitivity
     assert (sensitive.node, sensitive.op, sensitive.ops, sensitive.macs) == ("node_a", "Conv", 1, 24 * 25)
     assert (sensitive.sqnr_db, sensitive.int16_sqnr_db) == (pytest.approx(30), CEILING_DB)
@@ -80,6 +82,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         biases_corrected=False,
         weight_rule=WeightRule("minmax", "nearest"),
         base=model,
+        int16_because={},
     )
     assert compose.quantization_facts(plain, recipe.Quantize(), "default", (), calibrated=False).repairs == (
         "cross-layer equalization",

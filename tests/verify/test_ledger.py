@@ -17,7 +17,7 @@ ASKED = ledger.Asked()
 
 def test_by_an_output_whose_channels_stand_in_another_order():
     op = ExecutedOp(name="", op="CONV_2D", outputs=(f"y{REORDERED}",), dtype="int8")
-    (row,) = ledger._rows(MODEL, [op], ASKED)
+    (row,) = ledger._rows(MODEL, [op], ASKED, {})
     assert row.precision == "int8"
 
 
@@ -31,15 +31,15 @@ def test_ops_on_int16_values(tmp_path):
     for format in ("onnx", "tflite"):
         file = lower(step.quantized(), format, "int8", tmp_path / f"net.{format}", wishes)
         with Runner(file.artifact) as runner:
-            ledgers[format] = ledger.read(format, runner, model)
+            ledgers[format] = ledger.read(format, runner, model, {"node_r": "over budget"})
     share = 4 * 9 / (4 * 9 + 8)
     onnx, lite = ledgers["onnx"], ledgers["tflite"]
     assert [row.precision for row in lite.rows] == ["int16", "int16", "int8"]
     assert (lite.int8_macs_share, lite.int16_macs_share) == (pytest.approx(1 - share), pytest.approx(share))
-    assert lite.rows[0].reason == "int16 in the file"
+    assert [row.reason for row in lite.rows] == ["int16 in the file", "over budget", None]
     assert [row.precision for row in onnx.rows] == ["float32", "float32", "int8"]
     assert (onnx.int8_macs_share, onnx.int16_macs_share) == (pytest.approx(1 - share), 0)
-    assert [row.reason for row in onnx.rows] == [ledger.ON_INT16, ledger.ON_INT16, None]
+    assert [row.reason for row in onnx.rows] == [ledger.ON_INT16, f"{ledger.ON_INT16}; over budget", None]
     assert [row.node for row in lite.ran_in("int16")] == ["node_a", "node_r"]
 
 
@@ -56,7 +56,7 @@ def test_int8_weights_alone(tmp_path):
     for format in ("onnx", "tflite"):
         file = lower(made, format, "int8-dynamic", tmp_path / f"net.{format}", wishes)
         with Runner(file.artifact) as runner:
-            ledgers[format] = ledger.read(format, runner, model)
+            ledgers[format] = ledger.read(format, runner, model, {})
     assert {row.precision for row in ledgers["tflite"].rows} == {"int8"}
     assert ledgers["tflite"].int8_macs_share == 1
     reasons = {row.node: row.reason for row in ledgers["onnx"].rows if row.macs}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgekit.verify import intervals, limits
+from edgekit.verify.limits import Drop
 from edgekit.verify.result import Interval
 from tests.reports import VERIFICATION
 
@@ -32,31 +33,44 @@ def judged(unit, *, higher=True, value=0.8, drops=((0.002, 0.005), (-0.001, 0.00
     ids=["rate", "dB", "error", "own", "better", "several", "perfect", "worse than perfect"],
 )
 def test_the_largest_drop(verification, unit, measured, upper):
-    found = limits.largest(verification)
+    found = limits.largest(verification, verification.scores)
     assert limits.unit(verification) == unit
     assert (found.measured, found.upper) == (pytest.approx(measured), pytest.approx(upper))
 
 
 def test_no_drop_is_known():
     scores = tuple(replace(score, drop=None, drop_interval=None) for score in VERIFICATION.scores)
-    assert limits.largest(replace(VERIFICATION, scores=scores)) is None
+    assert limits.largest(VERIFICATION, scores) is None
 
 
 @pytest.mark.parametrize("count", [50, 383, 436, 10_000])
 def test_what_the_samples_can_show(count):
-    verification = replace(VERIFICATION, count=count)
-    least = limits.least(verification)
+    least = limits.least(VERIFICATION, count)
     assert least == pytest.approx(100 * intervals.tango(0, 0, count).high)
-    assert abs(limits.samples_needed(verification, least) - count) <= 1
+    assert abs(limits.least_samples(VERIFICATION, least) - count) <= 1
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.5, 1.0, 3.0])
 def test_no_fewer_samples_would_do(limit):
-    needed = limits.samples_needed(VERIFICATION, limit)
+    needed = limits.least_samples(VERIFICATION, limit)
     assert 100 * intervals.tango(0, 0, needed).high <= limit
     assert 100 * intervals.tango(0, 0, needed - 1).high > limit
 
 
 def test_equal_numbers_need_no_samples():
     verification = replace(VERIFICATION, unit="dB")
-    assert (limits.least(verification), limits.samples_needed(verification, 0.1)) == (0.0, 1)
+    assert (limits.least(verification, 5), limits.least_samples(verification, 0.1)) == (0.0, 1)
+    assert limits.least_samples(VERIFICATION, 100.0) == 1
+
+
+def test_samples_that_would_show_a_drop_like_this():
+    def needed(lost, won, count, limit):
+        found = intervals.tango(lost, won, count)
+        return limits.samples_needed(VERIFICATION, count, Drop(100 * (lost - won) / count, 100 * found.high), limit)
+
+    assert needed(0, 0, 436, 0.5) == limits.least_samples(VERIFICATION, 0.5)
+    assert needed(8, 4, 400, 1.0) is None
+    assert needed(8, 4, 400, 0.9) is None
+    more = needed(8, 6, 400, 1.0)
+    times = more / 400
+    assert intervals.tango(round(8 * times), round(6 * times), more).high == pytest.approx(0.01, rel=0.1)

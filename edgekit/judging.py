@@ -1,0 +1,138 @@
+"""The files of a graph, held against what the model itself answers: once for the report, or for every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edgekit.artifact import Arrays
+from edgekit.capture import Captured, Loaded
+from edgekit.data import Data
+from edgekit.errors import EdgekitError
+from edgekit.graph.check import checked
+from edgekit.lower import Lowered, Wishes, lower
+from edgekit.outputs import FileKey, Outputs
+from edgekit.progress import Progress
+from edgekit.quantize import Quantized
+from edgekit.recipe import Recipe
+from edgekit.run.ahead import ahead
+from edgekit.run.runner import Runner
+from edgekit.run.tape import Tape
+from edgekit.samples import Samples
+from edgekit.verify import expected, verify
+from edgekit.verify.result import Verification
+
+Answers = Iterator[list[NDArray[Any]]]
+"""The model's outputs in order, batch by batch."""
+Replay = Callable[[], Answers | None]
+"""The answers from their beginning; None where the model is its own float file."""
+
+
+@contextmanager
+def answering(model: Loaded, samples: Samples | None, *, again: bool = False) -> Iterator[Replay]:
+    """What the model itself answers on the samples, computed beside all the rest. again: asked for several times."""
+    if model.run is None or samples is None:
+        yield lambda: None
+        return
+    run = model.run
+    with ahead(lambda: expected(run, samples), what="running the model in PyTorch") as answers:
+        if not again:
+            yield lambda: answers
+            return
+        with Tape(answers) as tape:
+            yield tape.play
+
+
+def named(answers: Answers | None, captured: Captured) -> Iterator[Arrays] | None:
+    """The model's outputs under the graph's names."""
+    if answers is None:
+        return None
+    names = [str(value.name) for value in captured.graph.graph.outputs]
+    return (dict(zip(names, outputs, strict=True)) for outputs in answers)
+
+
+def lowered_files(
+    graphs: Mapping[FileKey, ir.Model], outputs: Outputs, wishes: Wishes, folder: Path | None = None
+) -> tuple[list[Lowered], list[EdgekitError]]:
+    """Every file that can be written, and what stood in the way of the others. folder: None for what is kept."""
+    folder = folder or outputs.folder
+    folder.mkdir(exist_ok=True)
+    lowered: list[Lowered] = []
+    refusals: list[EdgekitError] = []
+    for (precision, format), graph in graphs.items():
+        path = folder / outputs.names[precision, format]
+        try:
+            lowered.append(lower(graph, format, precision, path, wishes))
+        except EdgekitError as error:
+            refusals.append(error)
+    return lowered, refusals
+
+
+@contextmanager
+def running(lowered: Sequence[Lowered], recipe: Recipe) -> Iterator[list[Runner]]:
+    """Every file in its runtime, each in a process of its own."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Runner(file.artifact, recipe.verify.threads)) for file in lowered]
+
+
+def verified(
+    recipe: Recipe,
+    captured: Captured,
+    graph: ir.Model | None,
+    answers: Answers | None,
+    runners: Sequence[Runner],
+    data: Data,
+    progress: Progress,
+    *,
+    because: Mapping[str, str] | None = None,
+    watch: Callable[[Arrays], None] | None = None,
+) -> Verification | None:
+    if data.evaluation is None or not runners:
+        return None
+    return verify(
+        named(answers, captured),
+        runners,
+        data.evaluation,
+        metric=recipe.verify.metric,
+        graph=graph,
+        layers=recipe.verify.layers,
+        watch=watch,
+        because=because,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Writes the files of a candidate where nobody keeps them, and compares them with the model."""
+
+    recipe: Recipe
+    captured: Captured
+    graph: ir.Model
+    answers: Replay
+    outputs: Outputs
+    wishes: Wishes
+    data: Data
+    progress: Progress
+
+    def __call__(self, candidate: Quantized) -> Verification:
+        recipe = self.recipe
+        graphs: dict[FileKey, ir.Model] = {
+            (recipe.quantize.precision, format): checked(candidate.graph) for format in recipe.output.formats
+        }
+        answers = self.answers()
+        if answers is None:  # the model is judged by its own float file
+            graphs = {("float32", "onnx"): self.graph, **graphs}
+        lowered, refusals = lowered_files(graphs, self.outputs, self.wishes, self.outputs.unkept)
+        if all(file.artifact.precision == "float32" for file in lowered):
+            raise refusals[0]
+        with running(lowered, recipe) as runners:
+            found = verified(recipe, self.captured, None, answers, runners, self.data, self.progress)
+        assert found is not None, "a budget without samples to judge on is refused"
+        return found
