@@ -28,7 +28,8 @@ class Given:
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """overlap: calibration samples dropped because they stand in the evaluation too; given, copies: samples that there
-    were to calibrate on, and how many of them are equal to others; synthesized: nobody gave any to calibrate on."""
+    were to calibrate on, and how many of them are equal to others; synthesized: nobody gave any to calibrate on;
+    unneeded: nothing is calibrated."""
 
     calibration: Samples | None
     evaluation: Samples | None
@@ -36,6 +37,7 @@ class Data:
     given: int = 0
     copies: int = 0
     synthesized: bool = False
+    unneeded: bool = False
 
     @property
     def any(self) -> Samples | None:
@@ -63,6 +65,8 @@ class Data:
             said += samples.notes
             if samples.ignored:
                 said.append(f"not used of '{samples.where}': {_few(samples.ignored)}")
+        if self.unneeded and self.calibration is not None:
+            said.append(f"'{self.calibration.where}' was not needed: nothing is calibrated")
         return tuple(dict.fromkeys(said))
 
     def named(self, names: Sequence[str]) -> Data:
@@ -87,7 +91,8 @@ def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
     }
     found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
     if not calibrate:
-        return Data(calibration=found.get("calibration"), evaluation=found.get("evaluation", found.get("data")))
+        judged_on = found.get("evaluation", found.get("data"))
+        return Data(calibration=found.get("calibration"), evaluation=judged_on, unneeded=True)
     offered = found.get("calibration", found.get("data"))
     if "data" in found:
         parts = split(found["data"], wanted.calibration_count, wanted.seed)

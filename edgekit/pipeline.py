@@ -87,6 +87,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             with progress.step("lowering"):
                 lowered, refusals = lowered_files(graphs, outputs, wishes)
             peers = _float_peers({"onnx": graph, "tflite": steps}, lowered, outputs, wishes)
+            calibrated = data.calibration if calibrate else None
             coverage = Coverage(integers.quantized.calibrated.calibration.inputs if integers.quantized else {})
             with running([*lowered, *peers], recipe) as runners:
                 files = runners[: len(lowered)]
@@ -104,7 +105,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                 latencies = _measured(runners, data, progress)
             report = Report(
                 **_facts(recipe, captured, graph, data, outputs, lowered, refusals),
-                data=compose.data_facts(data.calibration, data.evaluation, data.overlap, recipe.preprocess),
+                data=compose.data_facts(calibrated, data.evaluation, data.overlap, recipe.preprocess),
                 quantization=integers.facts,
                 budget=_budget_facts(recipe, verification, integers.quantized, integers.candidates),
                 calibration=_examined(integers.quantized, norms, data, coverage),

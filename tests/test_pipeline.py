@@ -287,3 +287,10 @@ def test_schemes(place, wanted, scheme, request):
     assert ("\nintegers " in str(report)) is ("over" not in request.node.name)
     assert all(score.value > 0.9 for score in report.verification.scores)
     assert [agreement.top1 for agreement in report.verification.agreements] == [1.0]
+
+
+def test_samples_that_nothing_is_calibrated_on_are_named(place):
+    data = {"calibration": str(place.samples), "evaluation": str(place.samples)}
+    report = pipeline.quantize(place.recipe("unneeded", data, quantize={"precision": "int8-dynamic"}))
+    assert (report.data.calibration, report.data.evaluation_count) == (None, COUNT)
+    assert any("samples.npz' was not needed: nothing is calibrated" in note for note in report.notes)
