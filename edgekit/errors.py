@@ -248,6 +248,20 @@ PAGES: dict[str, Page] = {
         " depends on the batch in another way than so much per sample, as where samples are joined with each other.",
     ),
     "EK212": Page(Exit.UNSUPPORTED, "fixed batch", "The file takes only one batch size, other than 1."),
+    # ---- 3xx: prune ------------------------------------------------------------------------------------------------
+    "EK301": Page(
+        Exit.UNSUPPORTED,
+        "nothing can be pruned",
+        "Channels are pruned in groups, and here every one must stay: those of the model's outputs, those that a layer"
+        " norm or a softmax mixes, the states of recurrent layers, and what comes near an op that edgekit cannot prune"
+        " through. The message names the reasons.",
+    ),
+    "EK302": Page(
+        Exit.UNSUPPORTED,
+        "a value would lose all its channels",
+        "Of every value that carries channels at least one has to stay, also of each part of a split. Keep a channel"
+        " of the group that makes it.",
+    ),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     "EK411": Page(
         Exit.USAGE,
