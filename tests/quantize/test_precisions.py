@@ -1,9 +1,10 @@
-"""Real models in every precision and scheme, on their whole evaluation sets: no file may lose more than is known."""
+"""Real models in every precision and scheme, on their evaluation sets: no file may lose more than is known."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekit import api
@@ -20,6 +21,7 @@ MODELS = {
 }
 POINTS = 0.3  # what a file may lose, in shares of a hundred; measured: at most 0.16
 SEVEN_BITS = 0.7  # DS-CNN with zero points of 0, which leave 7 bits to what a Relu gives; measured: 0.47
+FEW = 1000
 ASKED = {
     "int16x8": {"precision": "int16x8"},
     "int8-dynamic": {"precision": "int8-dynamic"},
@@ -27,6 +29,13 @@ ASKED = {
     "symmetric": {"scheme": "symmetric"},
     "per-tensor": {"scheme": "per-tensor"},
 }
+
+
+def first(samples: Path, folder: Path) -> Path:
+    """Some of them: LiteRT's int16 kernels take fifty times as long as the others."""
+    with np.load(samples) as arrays:
+        np.savez(folder / samples.name, **{name: arrays[name][:FEW] for name in ("inputs", "labels")})
+    return folder / samples.name
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -37,6 +46,8 @@ def test_accuracy_holds(model: str, asked: str, shared: Path, tmp_path: Path) ->
     options = {key: str(data / value) if value.endswith(".npz") else value for key, value in samples.items()}
     if asked in ("int8-dynamic", "float16"):
         options.pop("calib")
+    if asked == "int16x8":
+        options["eval"] = str(first(Path(options["eval"]), tmp_path))
     report = api.quantize(
         data / "weights" / f"{weights}.pt",
         model=f"{data / 'models.py'}:{factory}",
