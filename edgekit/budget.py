@@ -8,6 +8,7 @@ budget counts as not met.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -74,9 +75,11 @@ def within(quantized: Quantized, max_drop: float, judge: Judge, rank: Ranking, *
         return (drop.upper if showable else drop.measured) - max_drop
 
     def look(candidate: Quantized) -> float:
-        drop = _largest(judge(candidate))
+        found = judge(candidate)
+        drop = _largest(found)
         candidates.append(_candidate(candidate, drop))
-        return excess(drop)
+        unwritten = _labels(verification) - _labels(found)  # an op may have no form for int16 in one of the formats
+        return math.inf if unwritten else excess(drop)
 
     if drop.upper <= max_drop or excess(drop) <= 0:
         return Kept(quantized=quantized, candidates=tuple(candidates))
@@ -108,6 +111,10 @@ def facts(
 
 def _candidate(quantized: Quantized, drop: Drop) -> Candidate:
     return Candidate(drop=drop.measured, upper=drop.upper, shares=_shares(quantized))
+
+
+def _labels(verification: Verification) -> set[str]:
+    return {score.label for score in verification.scores}
 
 
 def _largest(verification: Verification) -> Drop:

@@ -97,6 +97,20 @@ def test_only_the_op_that_loses_leaves_int8():
     assert any(each.upper <= 0.5 and each.shares["float32"] == 0.25 for each in kept.candidates)
 
 
+def test_a_candidate_without_one_of_the_files_is_none():
+    """int16 may have no form in one of the formats: what INT8 has must stay."""
+
+    def judge(candidate):
+        found = judged(90 if "node_v2" in candidate.plan.int8_nodes else 0)
+        return replace(found, scores=found.scores[:2]) if len(candidate.plan.kept_float) == 1 else found
+
+    cluster, *_ = (each for each in clusters(DONE.base, DONE.plan) if each.name == "node_v2")
+    other, *_ = (each for each in clusters(DONE.base, DONE.plan) if each.name == "node_y")
+    ranked = [Sensitivity(cluster=cluster, error=0.1), Sensitivity(cluster=other, error=0.01)]
+    kept = budget.within(DONE, 0.5, judge, lambda _: ranked, io_int8=False)
+    assert kept.quantized.plan.kept_float.keys() == {"node_v2", "node_y"}
+
+
 def test_with_too_few_samples_the_measured_drop_is_brought_within():
     kept = within(1.0, {"node_v2": 4, "node_y": 2}, count=300)
     assert kept.quantized.plan.kept_float.keys() == {"node_v2"}

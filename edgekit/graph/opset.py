@@ -25,6 +25,13 @@ def raise_to_21(graph: ir.Model) -> None:
     graph.opset_imports[""] = 21
 
 
+def holds_int16(graph: ir.Model) -> bool:
+    """Whether `raise_to_21` can be done."""
+    scaled = [node.inputs[1:3] for node in graph.graph if node.op_type == CHANGED_IN_21]
+    constant = all(facts.constant(value) is not None for inputs in scaled for value in inputs)
+    return constant or graph.opset_imports[""] >= 21
+
+
 def _spread_over_channels(graph: ir.Model, node: ir.Node) -> None:
     x = node.inputs[0]
     assert x is not None

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgekit.graph import opset
 from edgekit.progress import Progress
 from edgekit.quantize.assign import Plan, Scales
 from edgekit.quantize.clusters import Cluster, clusters
@@ -66,8 +67,10 @@ def sensitivities(
     return tuple(sorted(measured, key=lambda each: -each.error))
 
 
-def _int16(quantized: Quantized, found: Sequence[Cluster]) -> tuple[Plan, Scales]:
-    """Everything on int16 activations."""
+def _int16(quantized: Quantized, found: Sequence[Cluster]) -> tuple[Plan, Scales] | None:
+    """Everything on int16 activations; None where the graph cannot hold them."""
+    if not opset.holds_int16(quantized.base):
+        return None
     plan = widened_plan(quantized, {name: "int16" for cluster in found for name in cluster.computing}, {})
     return plan, inherited_scales(quantized, plan)
 

@@ -63,6 +63,13 @@ def test_int16_is_measured_where_asked_and_where_there_is_int8(workers):
     assert wide.error < narrow.error
 
 
+def test_int16_is_not_measured_where_the_graph_cannot_hold_it(workers):
+    nodes = [conv("x", "a", "w"), node("GroupNormalization", ["a", "s", "b"], num_groups=2)]
+    model = graph({**PLANE, "s": (2,)}, nodes, {"w": weights(4, 4, 3, 3), "b": weights(2)})
+    (found,) = sensitivities(finished(observed(model)), workers, SILENT, int16=True)
+    assert found.int16_error is None
+
+
 def test_nothing_in_integers_has_no_sensitivity():
     step = observed(graph(PLANE, [node("Erf", ["x"])]))
     assert sensitivities(finished(step), (), SILENT) == ()
