@@ -48,9 +48,16 @@ def broken(folder: Path) -> list[tuple[str, list[str], str]]:
     resnet = model("cifar_resnet20").command()[:3]
     cases = []
 
-    def case(name: str, wanted: str, images: np.ndarray = x, classes: np.ndarray = labels, prepared=NORMALIZED) -> None:
+    def case(
+        name: str,
+        wanted: str,
+        images: np.ndarray = x,
+        classes: np.ndarray = labels,
+        prepared: tuple[str, ...] = NORMALIZED,
+        by: str = judge,
+    ) -> None:
         calibration = saved(folder, name.replace(" ", "-"), images, classes)
-        words = [*resnet, "--samples-layout", "nhwc", "--calib", calibration, "--eval", judge, *prepared]
+        words = [*resnet, "--samples-layout", "nhwc", "--calib", calibration, "--eval", by, *prepared]
         cases.append((f"ResNet-20, {name}", words, wanted))
 
     case("pixels 0..255", "normalization", prepared=())
@@ -60,9 +67,10 @@ def broken(folder: Path) -> list[tuple[str, list[str], str]]:
     case("a constant channel", "constant", np.where(np.arange(3) == 1, np.uint8(7), x))
     case("too dark", "coverage", x // 4)
     case("six samples", "few", x[:6], labels[:6])
-    bright = (x / 255).astype(np.float32)
-    bright[::100] *= 6
-    case("a few outliers", "stability", bright, prepared=NORMALIZED[2:])
+    bright = (x[::4] / 255).astype(np.float32)
+    bright[7] *= 6
+    judge_scaled = saved(folder, "judge-scaled", (test["inputs"][some] / 255).astype(np.float32), test["labels"][some])
+    case("one outlier", "stability", bright, labels[::4], NORMALIZED[2:], judge_scaled)
     cases += [
         ("ResNet-8, scaled to 0..1", [*model("mlperf_ic_resnet8").command(), "--scale", "1/255"], "normalization"),
         ("MobileNetV1, pixels 0..255", model("imagenet_mobilenetv1_025").command()[:-4], "normalization"),

@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     trust_pickle: bool
     calib: SamplesGiven
     eval: SamplesGiven
+    train: SamplesGiven
     calib_count: int
     seed: int
     resize: int | tuple[int, int]
@@ -44,6 +45,12 @@ class Options(TypedDict, total=False):
     keep_float: Sequence[str]
     io: Literal["float32", "int8"]
     sensitivity: bool
+    qat: int
+    lr: float
+    train_batch: int
+    distill: float
+    optimizer: Literal["adamw", "sgd"]
+    resume: bool
     format: Sequence[Literal["onnx", "tflite"]]
     layout: Literal["keep", "nhwc"]
     batch: int
@@ -124,7 +131,7 @@ def _read(
     """Paths go into the recipe, what is in memory goes beside it. known: the options that the function takes."""
     _refuse_unknown(options, known.__annotations__)
     said: dict[str, Any] = {**options, "path": source, "data": samples, "output": out}
-    memory = {name: said.pop(name) for name in ("path", "data", "calib", "eval") if _in_memory(said.get(name))}
+    memory = {name: said.pop(name) for name in ("path", "data", "calib", "eval", "train") if _in_memory(said.get(name))}
     if "path" in memory:
         said["path"] = type(source).__name__.lower()  # names the files
     given = Given(
@@ -132,6 +139,7 @@ def _read(
         data=memory.get("data"),
         calibration=memory.get("calib"),
         evaluation=memory.get("eval"),
+        training=memory.get("train"),
     )
     recipe = said.get("recipe")
     return load_recipe(None if recipe is None else Path(recipe), flags.by_section(said)), given

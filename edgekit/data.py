@@ -23,13 +23,14 @@ class Given:
     data: Any = None
     calibration: Any = None
     evaluation: Any = None
+    training: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """overlap: calibration samples dropped because they stand in the evaluation too; given, copies: samples that there
     were to calibrate on, and how many of them are equal to others; synthesized: nobody gave any to calibrate on;
-    unneeded: nothing is calibrated."""
+    unneeded: nothing is calibrated; training: without the training_overlap samples that stand in the evaluation too."""
 
     calibration: Samples | None
     evaluation: Samples | None
@@ -38,6 +39,8 @@ class Data:
     copies: int = 0
     synthesized: bool = False
     unneeded: bool = False
+    training: Samples | None = None
+    training_overlap: int = 0
 
     @property
     def any(self) -> Samples | None:
@@ -61,12 +64,15 @@ class Data:
     def notes(self) -> tuple[str, ...]:
         """What the user should know about how the samples were read."""
         said: list[str] = []
-        for samples in filter(None, (self.calibration, self.evaluation)):
+        for samples in filter(None, (self.calibration, self.evaluation, self.training)):
             said += samples.notes
             if samples.ignored:
                 said.append(f"not used of '{samples.where}': {_few(samples.ignored)}")
         if self.unneeded and self.calibration is not None:
             said.append(f"'{self.calibration.where}' was not needed: nothing is calibrated")
+        if self.training_overlap:
+            both = f"{self.training_overlap} of the training samples stand in the evaluation too"
+            said.append(f"{both}, and were not trained on")
         return tuple(dict.fromkeys(said))
 
     def named(self, names: Sequence[str]) -> Data:
@@ -75,6 +81,7 @@ class Data:
             self,
             calibration=self.calibration and self.calibration.renamed(names),
             evaluation=self.evaluation and self.evaluation.renamed(names),
+            training=self.training and self.training.renamed(names),
         )
 
 
@@ -88,17 +95,29 @@ def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
         "data": given.data if given.data is not None else wanted.data,
         "calibration": given.calibration if given.calibration is not None else wanted.calibration,
         "evaluation": given.evaluation if given.evaluation is not None else wanted.evaluation,
+        "training": given.training if given.training is not None else wanted.training,
     }
+    _check_training(sources["training"] is not None, recipe.qat.epochs)
     found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
     if not calibrate:
         judged_on = found.get("evaluation", found.get("data"))
         return Data(calibration=found.get("calibration"), evaluation=judged_on, unneeded=True)
+    if "training" in found and "data" not in found:
+        found.setdefault("calibration", found["training"])
+    training, training_overlap = found.get("training"), 0
     offered = found.get("calibration", found.get("data"))
     if "data" in found:
         parts = split(found["data"], wanted.calibration_count, wanted.seed)
         found = dict(zip(("calibration", "evaluation"), parts, strict=True)) | found
+    if training is not None and "evaluation" in found:
+        training, training_overlap = disjoint(training, found["evaluation"], "train on")
     if "calibration" not in found or offered is None:
-        return Data(calibration=None, evaluation=found.get("evaluation"))
+        return Data(
+            calibration=None,
+            evaluation=found.get("evaluation"),
+            training=training,
+            training_overlap=training_overlap,
+        )
     calibration, overlap = found["calibration"], 0
     if "evaluation" in found:
         calibration, overlap = disjoint(calibration, found["evaluation"])
@@ -109,6 +128,8 @@ def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
         overlap=overlap,
         given=len(offered),
         copies=len(offered) - len(set(offered.ids)),
+        training=training,
+        training_overlap=training_overlap,
     )
 
 
@@ -117,7 +138,7 @@ def with_synthesized(data: Data, arrays: Arrays) -> Data:
     made = load_samples(arrays, where=SYNTHESIZED)
     count = len(made) if data.evaluation is not None else len(made) * 3 // 4
     calibration, evaluation = made.take(range(count)), data.evaluation or made.take(range(count, len(made)))
-    return Data(calibration=calibration, evaluation=evaluation, synthesized=True)
+    return replace(data, calibration=calibration, evaluation=evaluation, synthesized=True)
 
 
 def no_samples(purpose: str, options: str) -> EdgekitError:
@@ -127,6 +148,20 @@ def no_samples(purpose: str, options: str) -> EdgekitError:
         f"neither {options} names any",
         "give representative inputs with --data PATH (.npz, .npy, a folder of images, or file.py:factory)",
     )
+
+
+def _check_training(given: bool, epochs: int | None) -> None:
+    if epochs is not None and not given:
+        raise EdgekitError(
+            "EK413",
+            "no samples to train on",
+            "--qat trains the INT8 graph, and --train names nothing to train it on",
+            "give samples with --train PATH, not those of --eval: they would no longer tell anything",
+        )
+    if given and epochs is None:
+        raise EdgekitError(
+            "EK154", "--train says nothing by itself", "nothing is trained without --qat", "add --qat EPOCHS"
+        )
 
 
 def _few(names: Sequence[str]) -> str:

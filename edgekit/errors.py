@@ -434,6 +434,34 @@ PAGES: dict[str, Page] = {
         "Learned rounding, fine-tuning and quantization-aware training run the model in PyTorch, op by op. The message"
         " names the op for which edgekit has no such form. Quantizing with default settings and converting need none.",
     ),
+    "EK921": Page(
+        Exit.FAILED,
+        "training does not converge",
+        "The loss became infinite or no number, which no further step can mend. Nothing was written. A smaller --lr is"
+        " the usual way out; a sample with a wrong target can do it too.",
+    ),
+    "EK922": Page(
+        Exit.USAGE,
+        "nothing to resume",
+        "--resume goes on from the checkpoint that an interrupted training leaves in the output folder. There is none.",
+    ),
+    "EK923": Page(
+        Exit.USAGE,
+        "another training's checkpoint",
+        "A checkpoint belongs to one model, one set of samples and one set of options: only with all of them the same"
+        " does a resumed run give the bytes of one that was never interrupted.",
+    ),
+    "EK924": Page(
+        Exit.USAGE,
+        "an interrupted training is kept",
+        "The output folder holds the checkpoint of a training that did not end, and starting anew would lose it.",
+    ),
+    "EK925": Page(
+        Exit.USAGE,
+        "cannot train on these samples",
+        "Labels must be classes that the model has an output for, targets must have the outputs' shapes, and some"
+        " samples must be left to judge by that were not trained on.",
+    ),
     "EK990": Page(
         Exit.BUG,
         "a bug in edgekit",

@@ -13,13 +13,14 @@ from edgekit.recipe import Recipe
 
 FileKey = tuple[Precision, Format]
 REPORT_NAME = "report.json"
+CHECKPOINT_SUFFIX = ".training"
 
 
 class Outputs:
     """Refuses at once what is in the way (EK195); inside `with`, `folder` is where to write.
 
     stem: the model file's name without its suffix; names: file name by key; unkept: a folder inside `folder` for files
-    that are only measured.
+    that are only measured; checkpoint: where an interrupted training is kept, beside the files.
     """
 
     def __init__(self, recipe: Recipe, keys: Sequence[FileKey]) -> None:
@@ -27,6 +28,7 @@ class Outputs:
         self.directory = recipe.output.directory or Path(f"{self.stem}-edgekit")
         self.names = {key: f"{self.stem}{_infix(key[0])}.{key[1]}" for key in keys}
         staging.refuse_existing(self.directory, [*self.names.values(), REPORT_NAME], recipe.output.overwrite)
+        self.checkpoint = self.directory / f"{self.stem}{CHECKPOINT_SUFFIX}"
         self._staged = staging.staged(self.directory)
 
     def __enter__(self) -> Self:

@@ -32,15 +32,18 @@ from edgekit.quantize.coverage import Coverage
 from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.quantize.doubts import Examination, examined
 from edgekit.quantize.norms import Norms, first_norm
+from edgekit.quantize.retrain import Training, Wanted, retrain
 from edgekit.quantize.scheme import SCHEMES
 from edgekit.quantize.sensitivity import Sensitivity, sensitivities
 from edgekit.quantize.weights_only import quantize_weights
 from edgekit.recipe import Recipe, SchemeName, scheme_of
 from edgekit.report import Report, compose, this_machine
 from edgekit.report.facts import BudgetFacts, Candidate, QuantizationFacts
+from edgekit.run.checkpoint import check_checkpoint
 from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
+from edgekit.run.train import Course
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 from edgekit.simplify import simplify, unroll
@@ -66,6 +69,8 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     progress = Timed(progress)
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
     outputs = Outputs(recipe, keys)
+    if recipe.qat.epochs is not None:
+        check_checkpoint(outputs.checkpoint, recipe.output.resume)
     recognized(_source(recipe, given))
     calibrate = precision != "int8-dynamic"
     data = _read(recipe, given, progress, calibrate=calibrate)
@@ -82,7 +87,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                 steps = checked(unroll(graph))
             wishes = _wishes(recipe, device, data, scheme)
             judge = Judge(recipe, captured, graph, answers, outputs, wishes, data, progress)
-            integers = _in_integers(recipe, device, scheme, steps, norms, data, workers, judge, progress)
+            integers = _in_integers(
+                recipe, device, scheme, steps, norms, data, workers, judge, outputs.checkpoint, progress
+            )
             graphs = {key: graph if key[0] == "float32" else checked(integers.graph) for key in keys}
             with progress.step("lowering"):
                 lowered, refusals = lowered_files(graphs, outputs, wishes)
@@ -109,11 +116,13 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                 quantization=integers.facts,
                 budget=_budget_facts(recipe, verification, integers.quantized, integers.candidates),
                 calibration=_examined(integers.quantized, norms, data, coverage),
+                training=integers.training,
                 verification=verification,
                 latencies=latencies,
                 stages_s=progress.seconds,
             )
             outputs.keep(report.to_json())
+    outputs.checkpoint.unlink(missing_ok=True)
     if refusals:
         raise refusals[0]
     return report
@@ -124,7 +133,7 @@ class Integers:
     """A graph with integers, the float graph that it was made of, and what the report says of it.
 
     quantized: how it came about, None where only weights were rounded; because: node -> why it is not in INT8;
-    candidates: what was judged on the evaluation samples to keep a budget.
+    candidates: what was judged on the evaluation samples to keep a budget; training: what came of it, None without.
     """
 
     graph: ir.Model
@@ -133,6 +142,7 @@ class Integers:
     because: Mapping[str, str]
     quantized: Quantized | None = None
     candidates: tuple[Candidate, ...] = ()
+    training: Training | None = None
 
 
 def _in_integers(
@@ -144,6 +154,7 @@ def _in_integers(
     data: Data,
     workers: Sequence[Worker],
     judge: budget.Judge,
+    checkpoint: Path,
     progress: Progress,
 ) -> Integers:
     """The float graph in the precision that the recipe asks for."""
@@ -166,6 +177,9 @@ def _in_integers(
         int16=[node.name or "" for node in target.graph] if wanted.precision == "int16x8" else [],
         scheme=SCHEMES[scheme],
     )
+    base, training = quantized.base, None
+    if data.training is not None:
+        quantized, training = _retrained(recipe, quantized, data.training, checkpoint, progress)
 
     def rank(quantized: Quantized) -> Sequence[Sensitivity]:
         return ranked or sensitivities(quantized, workers, progress, int16=scheme != "symmetric")
@@ -178,12 +192,24 @@ def _in_integers(
         quantized, ranked, candidates = kept.quantized, kept.ranked or ranked, kept.candidates
     return Integers(
         graph=quantized.graph,
-        base=quantized.base,
+        base=base,
         facts=compose.quantization_facts(quantized, wanted, scheme, ranked, calibrated=not data.synthesized),
         because={**quantized.plan.kept_float, **quantized.int16_because},
         quantized=quantized,
         candidates=candidates,
+        training=training,
     )
+
+
+def _retrained(
+    recipe: Recipe, quantized: Quantized, samples: Samples, checkpoint: Path, progress: Progress
+) -> tuple[Quantized, Training]:
+    """Trained as integers, where that is better."""
+    qat = recipe.qat
+    assert qat.epochs is not None
+    course = Course(epochs=qat.epochs, batch=qat.batch, lr=qat.lr, optimizer=qat.optimizer, seed=recipe.data.seed)
+    wanted = Wanted(course=course, distilled=qat.distill, checkpoint=checkpoint, resume=recipe.output.resume)
+    return retrain(quantized, samples, wanted, progress)
 
 
 def convert(

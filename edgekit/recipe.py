@@ -41,6 +41,7 @@ class Data(Section):
     data: NonEmpty | None = None
     calibration: NonEmpty | None = None
     evaluation: NonEmpty | None = None
+    training: NonEmpty | None = None
     calibration_count: Count = 256
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
 
@@ -58,15 +59,27 @@ class Quantize(Section):
     sensitivity: Flag = False
 
 
+class Qat(Section):
+    """Quantization-aware training. epochs: None trains nothing; lr: of the first step, as a share of each tensor's own
+    size; batch: samples per step; distill: share of the float model's answers in what is learned from."""
+
+    epochs: Count | None = None
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    batch: Batch = 64
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    distill: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
 class Output(Section):
     """directory: None is <stem>-edgekit beside where edgekit runs; layout: of the files' inputs; batch: samples
-    that a run of the TFLite file takes (the ONNX file takes any number)."""
+    that a run of the TFLite file takes (the ONNX file takes any number); resume: go on with an interrupted training."""
 
     directory: Path | None = None
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("onnx", "tflite")
     layout: Literal["keep", "nhwc"] = "keep"
     batch: Batch = 1
     overwrite: Flag = False
+    resume: Flag = False
 
 
 class Verify(Section):
@@ -91,6 +104,7 @@ class Recipe(Section):
     data: Data = Data()
     preprocess: Preprocess = Preprocess()
     quantize: Quantize = Quantize()
+    qat: Qat = Qat()
     output: Output = Output()
     verify: Verify = Verify()
     budget: Budget = Budget()
@@ -118,6 +132,7 @@ def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, A
     recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options")
     _check_data(recipe.data)
     _check_precision(recipe.quantize)
+    _check_training(recipe)
     return recipe
 
 
@@ -207,7 +222,32 @@ def _rival(recipe: Recipe, scheme: SchemeName) -> tuple[str, str] | None:
             return None
 
 
-PATHS = {"model": ("path", "factory"), "data": ("data", "calibration", "evaluation"), "output": ("directory",)}
+def _check_training(recipe: Recipe) -> None:
+    """Options of a training that nobody asked for, or that there can be none of."""
+    precision = recipe.quantize.precision
+    if recipe.qat.epochs is not None and precision in ("int8-dynamic", "float16"):
+        raise EdgekitError(
+            "EK154",
+            f"--qat does not go with --precision {precision}",
+            POINTLESS[precision]["io"],
+            "leave --qat out, or take --precision int8",
+        )
+    defaults = Qat(epochs=recipe.qat.epochs)
+    said = {name: getattr(recipe.qat, key) != getattr(defaults, key) for key, name in QAT_KEYS.items()}
+    said["--resume"] = recipe.output.resume
+    for name, is_said in said.items():
+        if is_said and recipe.qat.epochs is None:
+            raise EdgekitError(
+                "EK154", f"{name} says nothing by itself", "nothing is trained without --qat", "add --qat EPOCHS"
+            )
+
+
+QAT_KEYS = {"lr": "--lr", "batch": "--train-batch", "distill": "--distill", "optimizer": "--optimizer"}
+PATHS = {
+    "model": ("path", "factory"),
+    "data": ("data", "calibration", "evaluation", "training"),
+    "output": ("directory",),
+}
 
 
 def _anchored(keys: Keys, folder: Path) -> Keys:

@@ -150,6 +150,34 @@ BAD = {
     "--threads 0": (f"quantize {GOOD} --threads 0", "EK189", USAGE, "--threads"),
     "--threads beyond any machine": (f"quantize {GOOD} --threads 99999999", "EK152", USAGE, "threads"),
     "--calib-count 0": (f"quantize {GOOD} --calib-count 0", "EK189", USAGE, "--calib-count"),
+    # ---- training ----------------------------------------------------------------------------------------------
+    "--qat without --train": (f"quantize {GOOD} --qat 2", "EK413", USAGE, "--train PATH"),
+    "--train without --qat": (f"quantize {GOOD} --train many.npz", "EK154", USAGE, "--qat EPOCHS"),
+    "--lr without --qat": (f"quantize {GOOD} --lr 0.01", "EK154", USAGE, "--qat EPOCHS"),
+    "--resume without --qat": (f"quantize {GOOD} --resume", "EK154", USAGE, "--qat EPOCHS"),
+    "--qat of no epochs": (f"quantize {GOOD} --train many.npz --qat 0", "EK189", USAGE, "--qat"),
+    "--qat misspelt": (f"quantize {GOOD} --train many.npz --qatt 1", "EK189", USAGE, "--qat"),
+    "--lr of 10": (f"quantize {GOOD} --train many.npz --qat 1 --lr 10", "EK152", USAGE, "lr"),
+    "--qat of float16": (
+        f"quantize {GOOD} --train many.npz --qat 1 --precision float16",
+        "EK154",
+        USAGE,
+        "--precision int8",
+    ),
+    "nothing to resume": (f"quantize {GOOD} --train many.npz --qat 1 --resume", "EK922", USAGE, "leave --resume"),
+    "training samples missing": (f"quantize {GOOD} --train nowhere.npz --qat 1", "EK101", USAGE, "nowhere.npz"),
+    "training is evaluation": (
+        "quantize good.onnx --calib many.npz --eval good.npz --train good.npz --qat 1",
+        "EK134",
+        USAGE,
+        "train on",
+    ),
+    "labels to train on beyond the classes": (
+        "quantize good.onnx --data good.npz --train far_label.npz --qat 1",
+        "EK925",
+        USAGE,
+        "3 classes",
+    ),
     # ---- outputs -----------------------------------------------------------------------------------------------
     "output there already": (f"quantize {GOOD} -o taken", "EK195", USAGE, "--overwrite"),
     "output is a file": (f"quantize {GOOD} -o file", "EK196", USAGE, "-o"),
@@ -333,6 +361,25 @@ def test_ctrl_c_leaves_nothing(place: Place, step: str) -> None:
     *steps, last = ran.err.splitlines()
     assert last == "interrupted: nothing was written"
     assert_steps(steps)
+
+
+def test_ctrl_c_in_training_leaves_a_checkpoint_that_resumes(place: Place) -> None:
+    train = "quantize good.onnx --data good.npz --train many.npz --qat 1 --train-batch 4 --ranges minmax -v"
+    running = place.start(train)
+    running.reach("training (")
+    running.process.send_signal(signal.SIGINT)
+    ran = running.finished()
+    assert (ran.code, ran.out) == (INTERRUPTED, "")
+    last = ran.err.splitlines()[-1]
+    assert last.startswith("interrupted: nothing was written but a checkpoint: training stopped at step ")
+    assert last.endswith("; --resume goes on")
+    assert [path.name for path in (place.folder / "out").iterdir()] == ["good.training"]
+    assert heading(place.run(train).err) == "EK924"
+    resumed = place.run(f"{train} --resume")
+    assert resumed.code == 0, resumed.err
+    assert "training, from step " in resumed.err
+    assert not (place.folder / "out" / "good.training").exists()
+    shutil.rmtree(place.folder / "out")
 
 
 def test_a_polite_kill_leaves_nothing(place: Place) -> None:

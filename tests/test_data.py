@@ -54,3 +54,31 @@ def test_copies_are_counted_before_they_are_left_out() -> None:
     x = arrays(12)["inputs"]
     data = read_data(recipe(), Given(calibration={"inputs": np.repeat(x, 3, axis=0)}), calibrate=True)
     assert (len(data.for_calibration), data.given, data.copies) == (12, 36, 24)
+
+
+def test_training_samples_that_are_judged_on_are_left_out() -> None:
+    x = arrays(24)["inputs"]
+    given = Given(calibration={"inputs": x[:4]}, evaluation={"inputs": x[4:12]}, training={"inputs": x[8:]})
+    wanted = load_recipe(None, {"model": {"path": "model.onnx"}, "qat": {"epochs": 1}})
+    data = read_data(wanted, given, calibrate=True).named(["image"])
+    assert data.training is not None
+    assert (len(data.training), data.training_overlap, data.training.names) == (12, 4, ("image",))
+    assert "4 of the training samples stand in the evaluation too, and were not trained on" in data.notes
+
+
+@pytest.mark.parametrize(
+    ("epochs", "training", "code"), [(1, None, "EK413"), (None, {"inputs": arrays(4)["inputs"]}, "EK154")]
+)
+def test_training_needs_both_its_samples_and_its_epochs(epochs, training, code) -> None:
+    wanted = load_recipe(None, {"model": {"path": "model.onnx"}, "qat": {"epochs": epochs}})
+    with pytest.raises(EdgekitError) as caught:
+        read_data(wanted, Given(data={"inputs": arrays(8)["inputs"]}, training=training), calibrate=True)
+    assert caught.value.code == code
+
+
+def test_without_others_the_training_samples_are_calibrated_on() -> None:
+    wanted = load_recipe(
+        None, {"model": {"path": "model.onnx"}, "qat": {"epochs": 1}, "data": {"calibration_count": 8}}
+    )
+    given = Given(training={"inputs": arrays(24)["inputs"]})
+    assert len(read_data(wanted, given, calibrate=True).for_calibration) == 8

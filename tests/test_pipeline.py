@@ -1,6 +1,7 @@
 """The whole street on one tiny ONNX model, from files to files."""
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from edgekit import pipeline
 from edgekit.artifact import METADATA_KEY
 from edgekit.errors import EdgekitError
 from edgekit.graph import files
+from edgekit.quantize.qat import Student
 from edgekit.recipe import load_recipe
 from edgekit.report.summary import warnings
 from edgekit.run.signature import opened
@@ -25,6 +27,7 @@ class Place:
     folder: Path
     model: Path
     samples: Path
+    training: Path | None = None
 
     def recipe(self, out, data=None, output=None, **sections):
         return load_recipe(
@@ -57,14 +60,50 @@ def place(tmp_path_factory) -> Place:
     images = rng.normal(rng.normal(0, 1, (COUNT, 4, 1, 1)), 1, (COUNT, 4, 6, 6)).astype(np.float32)
     labels = run(model, {"image": images})["scores"].argmax(axis=1)
     np.savez(folder / "samples.npz", inputs=images, labels=labels)
+    more = rng.normal(rng.normal(0, 1, (COUNT, 4, 1, 1)), 1, (COUNT, 4, 6, 6)).astype(np.float32)
+    np.savez(folder / "more.npz", inputs=more, labels=run(model, {"image": more})["scores"].argmax(axis=1))
     order = rng.permutation(COUNT)
     np.savez(folder / "shuffled.npz", inputs=images[order], labels=labels[order])
-    return Place(folder, folder / "tiny.onnx", folder / "samples.npz")
+    return Place(folder, folder / "tiny.onnx", folder / "samples.npz", folder / "more.npz")
 
 
 @pytest.fixture(scope="module")
 def report(place):
     return pipeline.quantize(place.recipe("out"))
+
+
+def trained(place, out, **sections):
+    data = {"data": str(place.samples), "training": str(place.training)}
+    return pipeline.quantize(place.recipe(out, data, qat={"epochs": 3, "batch": 8, "lr": 0.01}, **sections))
+
+
+def test_a_model_that_came_as_onnx_is_trained_on_integers(place):
+    report = trained(place, "trained")
+    found = report.training
+    assert (found.epochs, found.samples + found.held_out, found.labels) == (3, COUNT, True)
+    assert json.loads((place.folder / "trained" / "report.json").read_text())["training"]["where"] == found.where
+    assert report.verification.agreements[0].top1 == 1.0
+    assert "training     3 epochs on " in str(report)
+    assert sorted(path.name for path in (place.folder / "trained").iterdir())[0] == "report.json"
+
+
+def test_an_interrupted_training_ends_with_the_same_bytes(place, monkeypatch):
+    settle, seen = Student.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 7:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    whole = trained(place, "whole")
+    monkeypatch.setattr(Student, "settle", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        trained(place, "stopped")
+    assert [path.name for path in (place.folder / "stopped").iterdir()] == ["tiny.training"]
+    resumed = trained(place, "stopped", output={"resume": True})
+    assert [file.sha256 for file in resumed.files] == [file.sha256 for file in whole.files]
+    assert resumed.training == whole.training
 
 
 def test_the_files_and_the_report(place, report):

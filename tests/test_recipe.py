@@ -170,6 +170,19 @@ def test_an_option_that_says_nothing_is_refused(precision: str, key: str, value:
     load_recipe(None, {**MODEL, "quantize": {"precision": "int8", key: value}})
 
 
+@pytest.mark.parametrize("key", ["lr", "batch", "distill", "optimizer"])
+def test_how_to_train_says_nothing_where_nothing_is_trained(key: str) -> None:
+    value = {"lr": 0.5, "batch": 7, "distill": 0.1, "optimizer": "sgd"}[key]
+    assert "--qat EPOCHS" in refused("EK154", qat={key: value}).fix
+    assert load_recipe(None, {**MODEL, "qat": {"epochs": 1, key: value}}).qat.epochs == 1
+
+
+@pytest.mark.parametrize("precision", ["int8-dynamic", "float16"])
+def test_only_integers_can_be_trained(precision: str) -> None:
+    error = refused("EK154", qat={"epochs": 1}, quantize={"precision": precision})
+    assert error.what == f"--qat does not go with --precision {precision}"
+
+
 @pytest.mark.parametrize(
     ("quantize", "why"),
     [

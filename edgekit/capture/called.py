@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch.utils import _pytree as pytree
 from edgekit.artifact import Arrays
 from edgekit.capture.captured import Run
 from edgekit.capture.shapes import Input
+from edgekit.run.one_thread import one_thread
 
 TRIED = 2  # samples: with one, a view may pass that fails on more
 
@@ -71,17 +71,6 @@ def runs(module: nn.Module, inputs: Sequence[Input]) -> Run:
         return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
     return run
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread, and as it was afterwards: the process may be the user's own."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fastest(module: nn.Module, fed: Sequence[torch.Tensor]) -> nn.Module:

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgekit.artifact import Arrays
-from edgekit.capture import called
 from edgekit.capture.noise import noise
 from edgekit.capture.shapes import Input
 from edgekit.progress import Advance
+from edgekit.run.one_thread import one_thread
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AT_ONCE = 16  # samples whose statistics are compared: fewer say too little of a mean, more take longer
@@ -63,7 +63,7 @@ def _takes_several(module: nn.Module, inputs: Sequence[Input]) -> bool:
 
 
 def _matched_where_possible(module: nn.Module, norms: Sequence[Any], start: Arrays, seed: int) -> Arrays:
-    with called.one_thread():  # sums in one order give one result, on any machine
+    with one_thread():  # sums in one order give one result, on any machine
         try:
             return _matched(module, norms, start, seed)
         except RuntimeError:  # autograd's, where a forward has no gradient: under no_grad, or detached

@@ -22,7 +22,8 @@ def terminate(*_: object) -> NoReturn:
 
 def told(stop: BaseException) -> int:
     """Say so, and give the exit code."""
-    print("interrupted: nothing was written", file=sys.stderr)
+    notes = "; ".join(note for note in getattr(stop, "__notes__", ()) if note)
+    print(f"interrupted: nothing was written{f' but a checkpoint: {notes}' if notes else ''}", file=sys.stderr)
     return TERMINATED if isinstance(stop, Terminated) else Exit.INTERRUPTED
 
 

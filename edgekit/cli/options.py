@@ -71,6 +71,10 @@ Calibration = Annotated[
 Evaluation = Annotated[
     str | None, typer.Option("--eval", metavar="PATH", help="Samples to judge on, instead of --data.")
 ]
+Training = Annotated[
+    str | None,
+    typer.Option("--train", metavar="PATH", help="Samples to train on with --qat, in any of --data's forms."),
+]
 CalibrationCount = Annotated[
     int | None,
     typer.Option(
@@ -138,6 +142,32 @@ Io = Annotated[
     typer.Option("--io", help="What the INT8 files take and give. Default: float32."),
 ]
 
+# ---- [qat] -----------------------------------------------------------------------------------------------------------
+Qat = Annotated[
+    int | None,
+    typer.Option("--qat", metavar="EPOCHS", min=1, help="Train the INT8 graph on --train, this often. Default: no."),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        "--lr", metavar="SHARE", help="First step of training, as a share of a weight's size. Default: 0.001."
+    ),
+]
+TrainBatch = Annotated[
+    int | None, typer.Option("--train-batch", metavar="N", min=1, help="Samples per step of training. Default: 64.")
+]
+Optimizer = Annotated[
+    Literal["adamw", "sgd"] | None, typer.Option("--optimizer", help="How steps are taken in training. Default: adamw.")
+]
+Distill = Annotated[
+    float | None,
+    typer.Option(
+        "--distill",
+        metavar="SHARE",
+        help="How much to learn from the float model, 0 to 1, the rest from labels or targets. Default: 0.5.",
+    ),
+]
+
 # ---- [output] --------------------------------------------------------------------------------------------------------
 Directory = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files. Default: <model>-edgekit.")
@@ -161,6 +191,11 @@ Batch = Annotated[
 Overwrite = Annotated[
     bool | None,
     typer.Option("--overwrite", help="Replace files that are already there. Default: refused.", show_default=False),
+]
+
+Resume = Annotated[
+    bool | None,
+    typer.Option("--resume", help="Go on with the training that was interrupted. Default: no.", show_default=False),
 ]
 
 # ---- [verify] --------------------------------------------------------------------------------------------------------

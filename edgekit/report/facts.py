@@ -13,6 +13,7 @@ from edgekit.report.json import to_json
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
     from edgekit.quantize.doubts import Examination
+    from edgekit.quantize.retrain import Training
     from edgekit.verify.result import Verification
 
 
@@ -183,8 +184,8 @@ class Machine:
 class Report:
     """Everything that a run says; the terminal and `report.json` show the same object.
 
-    directory: where the files are; calibration: what was found out about its samples; notes: doubts and decisions in
-    whole sentences, most important first;
+    directory: where the files are; calibration: what was found out about its samples; training: what came of it,
+    None without; notes: doubts and decisions in whole sentences, most important first;
     stages_s: wall-clock seconds of each stage, in order.
     """
 
@@ -197,6 +198,7 @@ class Report:
     quantization: QuantizationFacts | None = None
     budget: BudgetFacts | None = None
     calibration: Examination | None = None
+    training: Training | None = None
     verification: Verification | None = None
     latencies: tuple[Latency, ...] = ()
     notes: tuple[str, ...] = ()

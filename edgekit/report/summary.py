@@ -11,6 +11,7 @@ from edgekit.report.facts import BudgetFacts, FileFacts, Report
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
+    from edgekit.quantize.retrain import Training
     from edgekit.verify.result import Score, Verification
 
 METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "mse": "MSE", "mae": "MAE", "sqnr": "SQNR"}
@@ -118,6 +119,27 @@ def calibration_doubts(report: Report) -> tuple[str, ...]:
     if report.calibration is None:
         return ()
     return tuple(f"calibration: {doubt.why}: {doubt.fix}" for doubt in report.calibration.doubts)
+
+
+def training_line(training: Training) -> str:
+    """What training came to."""
+    told = [name for name, used in _teachers(training).items() if used]
+    epochs = units.plural(training.epochs, "epoch")
+    said = f"{epochs} on {units.whole(training.samples)} samples of {training.where} ({' and '.join(told)})"
+    before, after = training.before, training.after
+    moved = [f"loss {before.loss:.4g} -> {after.loss:.4g}"]
+    if before.top1 is not None and after.top1 is not None:
+        moved.append(f"top-1 {units.percent(before.top1, 2)} -> {units.percent(after.top1, 2)}")
+    judged = f"on {units.whole(training.held_out)} others: {', '.join(moved)}"
+    return f"{said}; {judged}" + ("" if training.kept else "; not better, so not kept")
+
+
+def _teachers(training: Training) -> dict[str, bool]:
+    return {
+        "labels": training.labels and training.distilled < 1,
+        "targets": not training.labels and training.distilled < 1,
+        "the float model": training.distilled > 0,
+    }
 
 
 def scale_spread(report: Report) -> str:

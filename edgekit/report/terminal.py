@@ -26,6 +26,7 @@ from edgekit.report.summary import (
     latency_doubts,
     precision_shares,
     scale_spread,
+    training_line,
     warnings,
 )
 from edgekit.report.table import file_table, gap_in, score_table
@@ -127,6 +128,9 @@ def _findings(report: Report) -> Table:
         if report.quantization.scheme != USUAL_SCHEME:
             grid.add_row(_key("integers"), Text(plain(report.quantization.scheme)))
         grid.add_row(_key("ranges"), Text(_ranges_line(report)))
+    if report.training is not None:
+        style = "" if report.training.kept else "yellow"
+        grid.add_row(_key("training"), Text(plain(training_line(report.training)), style))
     if report.latencies:
         first = report.latencies[0]
         threads = units.plural(first.threads, "thread")

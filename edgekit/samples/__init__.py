@@ -75,7 +75,7 @@ def _from_path(path: Path, preprocess: Preprocess) -> Source:
         raise EdgekitError("EK101", f"no samples at '{path}'", "it is neither a file nor a folder", "check the path")
     match path.suffix.lower():
         case ".npz":
-            return from_npz(path)
+            return from_npz(path, preprocess)
         case ".npy":
             return from_npy(path)
         case suffix:

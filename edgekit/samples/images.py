@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +83,10 @@ def _hash() -> Any:
     return hashlib.blake2b(digest_size=DIGEST_BYTES)
 
 
-def decoded(path: Path, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """(H, W, 3) or, where grey is kept, (H, W, 1) uint8: upright, resized, cropped."""
-    with _opened(path) as opened:
+def decoded(path: Path, preprocess: Preprocess, file: IO[bytes] | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) or, where grey is kept, (H, W, 1) uint8: upright, resized, cropped. file: instead of what is at the
+    path, which then only names it."""
+    with _opened(path, file) as opened:
         image = _in_colours(ImageOps.exif_transpose(opened), preprocess, path)
     image = resized_and_cropped(image, preprocess, str(path))
     pixels = np.asarray(image, np.uint8)
@@ -93,10 +94,10 @@ def decoded(path: Path, preprocess: Preprocess) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, file: IO[bytes] | None = None) -> Iterator[Image.Image]:
     """The image, not yet decoded; whatever is wrong with it comes as an EdgekitError."""
     try:
-        with Image.open(path, formats=FORMATS) as opened:
+        with Image.open(path if file is None else file, formats=FORMATS) as opened:
             _check_size(opened, path)
             yield opened
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:

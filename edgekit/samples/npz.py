@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from edgekit import units
 from edgekit.errors import EdgekitError
+from edgekit.preprocess import Preprocess
 from edgekit.samples.labels import as_class_names, as_labels
-from edgekit.samples.rows import FileRows, Handle, Rows, Spool, check_dtype, check_row
+from edgekit.samples.packed import PackedImages
+from edgekit.samples.rows import FileRows, Handle, Spool, check_dtype, check_row
 from edgekit.samples.table import Table
 
 Array = NDArray[Any]
@@ -55,11 +57,14 @@ def from_npy(path: Path) -> Table:
     return Table(where=str(path), inputs={"inputs": _plain_rows(path)}, targets={})
 
 
-def from_npz(path: Path) -> Table:
-    """`inputs`, or one array per input name; `labels`, `targets` (or `targets.<output>`), `classes`."""
+def from_npz(path: Path, preprocess: Preprocess) -> Table | PackedImages:
+    """`inputs`, or one array per input name; `labels`, `targets` (or `targets.<output>`), `classes`; or the files of
+    images in `data`, parted at `offsets`."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path)
+            if _is_packed(archive, members, path):
+                return _packed(archive, members, path, preprocess)
             return _table(archive, members, path)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as broken:
         # RuntimeError: an encrypted member; NotImplementedError: a compression that Python does not know.
@@ -79,18 +84,57 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     return members
 
 
+def _is_packed(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path) -> bool:
+    """True for the bytes of image files one after another in `data`, parted at `offsets`: no model takes these two."""
+    if "inputs" in members or not {"data", "offsets"} <= members.keys():
+        return False
+    with archive.open(members["data"]) as data, archive.open(members["offsets"]) as offsets:
+        bytes_, places = _header(data, f"{path}: data"), _header(offsets, f"{path}: offsets")
+    flat = len(bytes_.shape) == 1 and len(places.shape) == 1 and bytes_.shape != places.shape
+    return flat and bytes_.dtype == np.uint8 and places.dtype.kind in "iu"
+
+
+def _packed(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path, preprocess: Preprocess
+) -> PackedImages:
+    data, places = _member_rows(archive, members["data"], path), _whole(archive, members["offsets"], path)
+    known = ("data", "offsets", "labels", "classes")
+    if places.size < 2 or np.any(np.diff(places.astype(np.int64)) < 1) or places[0] < 0 or places[-1] > len(data):
+        raise _damaged(
+            f"{path}: offsets", f"they must rise within the {len(data)} bytes of `data`, one more than images"
+        )
+    labels, classes = _labels(archive, members, path)
+    if labels is not None and len(labels) != len(places) - 1:
+        raise EdgekitError(
+            "EK129",
+            f"the arrays of '{path}' do not belong together",
+            f"they count {len(places) - 1} images and {len(labels)} labels",
+            "save one label per image, and one offset more than images",
+        )
+    return PackedImages(
+        path, data, places.astype(np.int64), preprocess, labels, classes, tuple(n for n in members if n not in known)
+    )
+
+
+def _labels(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
+    classes = as_class_names(_whole(archive, members["classes"], path), str(path)) if "classes" in members else None
+    labels = _whole(archive, members["labels"], path) if "labels" in members else None
+    return (None if labels is None else as_labels(labels, classes, str(path))), classes
+
+
 def _table(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path) -> Table:
     single = "inputs" in members
     inputs = ["inputs"] if single else [name for name in members if name not in SPECIAL and not _is_target(name)]
     targets = [name for name in members if name == "targets" or _is_target(name)]
     ignored = tuple(name for name in members if name not in (*inputs, *targets, *SPECIAL))
-    classes = as_class_names(_whole(archive, members["classes"], path), str(path)) if "classes" in members else None
-    labels = _whole(archive, members["labels"], path) if "labels" in members else None
+    labels, classes = _labels(archive, members, path)
     return Table(
         where=str(path),
         inputs={name: _member_rows(archive, members[name], path) for name in inputs},
         targets={name.removeprefix("targets."): _member_rows(archive, members[name], path) for name in targets},
-        labels=None if labels is None else as_labels(labels, classes, str(path)),
+        labels=labels,
         class_names=classes,
         ignored=ignored,
     )
@@ -112,7 +156,7 @@ def _whole(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Array
     return np.frombuffer(data, header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
 
 
-def _member_rows(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Rows:
+def _member_rows(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> FileRows:
     name = f"{path}: {info.filename.removesuffix('.npy')}"
     with archive.open(info) as stream:
         header = _header(stream, name)
@@ -134,7 +178,7 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
     return int(info.header_offset) + 30 + int(name_bytes) + int(extra_bytes)
 
 
-def _plain_rows(path: Path) -> Rows:
+def _plain_rows(path: Path) -> FileRows:
     handle = _opened(path)
     header = _header(handle.file, str(path))
     _check_length(header, path.stat().st_size, str(path))
@@ -145,7 +189,7 @@ def _opened(path: Path) -> Handle:
     return Handle(path.open("rb", buffering=0))
 
 
-def _in_file(handle: Handle, start: int, header: Header, name: str) -> Rows:
+def _in_file(handle: Handle, start: int, header: Header, name: str) -> FileRows:
     check_dtype(header.dtype, name)
     if not header.shape:
         raise EdgekitError(

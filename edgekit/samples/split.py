@@ -47,18 +47,18 @@ def choose(samples: Samples, count: int, seed: int = 0) -> Samples:
     return samples.take([first[one] for one in sorted(chosen, key=lots.__getitem__)])
 
 
-def disjoint(calibration: Samples, evaluation: Samples) -> tuple[Samples, int]:
-    """Calibration without what also stands in the evaluation, and how many samples that were."""
+def disjoint(samples: Samples, evaluation: Samples, purpose: str = "calibrate on") -> tuple[Samples, int]:
+    """Samples without what also stands in the evaluation, and how many that were. purpose: of what is left."""
     judged = set(evaluation.ids)
-    kept = [i for i, one in enumerate(calibration.ids) if one not in judged]
+    kept = [i for i, one in enumerate(samples.ids) if one not in judged]
     if not kept:
         raise EdgekitError(
             "EK134",
-            f"nothing is left to calibrate on in '{calibration.where}'",
-            f"all {len(calibration)} of its samples also stand in '{evaluation.where}'",
+            f"nothing is left to {purpose} in '{samples.where}'",
+            f"all {len(samples)} of its samples also stand in '{evaluation.where}'",
             "give other samples, or the same path once as --data to have it split",
         )
-    return calibration.take(kept), len(calibration) - len(kept)
+    return samples.take(kept), len(samples) - len(kept)
 
 
 def _labelled(samples: Samples) -> Mapping[str, int]:

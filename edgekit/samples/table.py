@@ -81,14 +81,19 @@ class Table:
 
         An only input counts without its name, so that files that call it differently can be compared.
         """
-        columns = [self._stamped(name, self.inputs[name], indices) for name in sorted(self.inputs)]
+        named = len(self.inputs) > 1
+        columns = [
+            (stamp(name if named else "", rows.dtype, rows.shape), rows.read(indices))
+            for name, rows in sorted(self.inputs.items())
+        ]
         hashes = [hashlib.blake2b(digest_size=DIGEST_BYTES) for _ in indices]
-        for stamp, rows in columns:
+        for head, rows in columns:
             for one, row in zip(hashes, rows, strict=True):
-                one.update(stamp)
+                one.update(head)
                 one.update(np.ascontiguousarray(row).data if row.ndim else row.tobytes())
         return [one.hexdigest() for one in hashes]
 
-    def _stamped(self, name: str, rows: Rows, indices: Sequence[int]) -> tuple[bytes, NDArray[Any]]:
-        stamp = f"{name if len(self.inputs) > 1 else ''}|{rows.dtype.str}|{rows.shape}|"
-        return stamp.encode(), rows.read(indices)
+
+def stamp(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """What stands before a sample's bytes in its hash."""
+    return f"{name}|{dtype.str}|{shape}|".encode()

@@ -7,6 +7,7 @@ import pytest
 
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
+from edgekit.quantize.retrain import Judged, Training
 from edgekit.report import summary
 from tests.reports import REPORT, SLOW, VERIFICATION, file, latency
 
@@ -79,3 +80,34 @@ def test_a_calibration_is_doubted_in_words_with_the_way_out() -> None:
     assert "doubt calibration: 5 of 10 are copies: give others" in text
     assert "at most by 21.0 % (relu_1)" in text
     assert json.loads(report.to_json())["calibration"]["doubts"][0]["value"] == 0.5
+
+
+def test_a_training_in_a_line() -> None:
+    before, after = Judged(loss=0.2, top1=0.871), Judged(loss=0.15, top1=0.8825)
+    training = Training(
+        where="train.npz",
+        epochs=3,
+        batch=64,
+        lr=0.001,
+        optimizer="adamw",
+        distilled=0.5,
+        labels=True,
+        samples=49000,
+        held_out=1000,
+        steps=2295,
+        losses=(0.3, 0.2, 0.1),
+        before=before,
+        after=after,
+        kept=True,
+    )
+    assert summary.training_line(training) == (
+        "3 epochs on 49 000 samples of train.npz (labels and the float model); "
+        "on 1 000 others: loss 0.2 -> 0.15, top-1 87.10 % -> 88.25 %"
+    )
+    unlabelled = replace(training, labels=False, distilled=1.0, kept=False, after=replace(after, top1=None))
+    assert summary.training_line(unlabelled) == (
+        "3 epochs on 49 000 samples of train.npz (the float model); on 1 000 others: loss 0.2 -> 0.15;"
+        " not better, so not kept"
+    )
+    assert "(targets and the float model)" in summary.training_line(replace(training, labels=False))
+    assert "training     3 epochs on" in str(replace(REPORT, training=training))
