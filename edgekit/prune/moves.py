@@ -51,7 +51,8 @@ def _shared(rests: Reals) -> float:
 
 
 def _sizes(value: ir.Value) -> str:
-    return "(" + ", ".join("batch" if size is None else str(size) for size in facts.shape(value)) + ")"
+    assert value.shape is not None
+    return "(" + ", ".join(str(d if isinstance(d, int) else d.value or "?") for d in value.shape) + ")"
 
 
 def _shuffles(node: ir.Node) -> bool:
