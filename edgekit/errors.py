@@ -262,6 +262,18 @@ PAGES: dict[str, Page] = {
         "Of every value that carries channels at least one has to stay, also of each part of a split. Keep a channel"
         " of the group that makes it.",
     ),
+    "EK303": Page(
+        Exit.UNSUPPORTED,
+        "pruning cannot reach the goal",
+        "Every group was cut to its floor, and more is left than was asked for. The message says how much, and what"
+        " stays and why.",
+    ),
+    "EK304": Page(
+        Exit.UNSUPPORTED,
+        "there are no norm factors to score by",
+        "Scoring by the factors of batch norms needs them to be there, and simplifying folds them into the weights. The"
+        " norms of the folded weights hold the factors: score by those.",
+    ),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     "EK411": Page(
         Exit.USAGE,
