@@ -204,7 +204,7 @@ Metric = Annotated[
     typer.Option(
         "--metric",
         metavar="NAME",
-        help="top1, top5, psnr, mse, mae or cosine. Default: top1 with labels, else what suits.",
+        help="top1, top5, psnr, mse, mae, cosine or sqnr. Default: top1 with labels, else what suits.",
     ),
 ]
 Layers = Annotated[

@@ -191,7 +191,7 @@ def _of_classes(samples: Samples, evaluation: Samples | None, width: int) -> Ite
 
 def _width(graph: ir.Model) -> int:
     shape = facts.shape(graph.graph.outputs[0])
-    return (shape[-1] or 0) if shape else 0
+    return (shape[1] or 0) if shape and len(shape) == 2 else 0  # a map or a sequence of scores is not of one class
 
 
 def _of_stability(spread: Spread | None, count: int) -> Iterator[Doubt]:

@@ -63,6 +63,12 @@ def warnings(report: Report) -> tuple[str, ...]:
         if round(up, 2) < 1:
             kind = label.partition(" ")[2]
             said.append(f"{label} is slower than float32 {kind} on this machine: {up:.2f} times its speed")
+    floats = [file.size_bytes for file in report.files if file.precision == "float32"]
+    for file in report.files:
+        if file.precision in INTEGERS and floats and file.size_bytes > max(floats):
+            said.append(
+                f"{file.label} is larger than the float file: {file.size_bytes / max(floats):.1f} times its size"
+            )
     if report.data is not None and report.data.overlap:
         samples = units.plural(report.data.overlap, "sample")
         said.append(f"{samples} stood in both the calibration and the evaluation, and served for one of them only")
@@ -155,7 +161,10 @@ def _smaller(files: Sequence[FileFacts], quantized: Sequence[FileFacts]) -> str:
     floats = [file.size_bytes for file in files if file.precision == "float32"]
     if not floats:
         return ""
-    return f"{_span([max(floats) / file.size_bytes for file in quantized], 1)} smaller"
+    ratios = [max(floats) / file.size_bytes for file in quantized]
+    if min(ratios) >= 1:
+        return f"{_span(ratios, 1)} smaller"
+    return f"{_span([1 / ratio for ratio in ratios], 2)} the size of the float one"
 
 
 def _faster(latencies: Sequence[Latency]) -> str:
@@ -168,14 +177,17 @@ def _faster(latencies: Sequence[Latency]) -> str:
 
 
 def _worse(verification: Verification | None) -> str:
-    """The largest drop: what the user risks."""
+    """The largest drop, and how large it may be: what the user risks."""
     if verification is None:
         return ""
-    drops = [score.drop for score in verification.scores if is_integer(score.label) and score.drop is not None]
-    if not drops:
+    scores = [score for score in verification.scores if is_integer(score.label) and score.drop is not None]
+    if not scores:
         return ""
-    name = metric_name(verification)
-    return f"{name} is at most {drop_in_words(verification, max(drops))} worse" if max(drops) > 0 else f"{name} holds"
+    drop = max(score.drop or 0.0 for score in scores)
+    uppers = [score.drop_interval.high for score in scores if score.drop_interval is not None]
+    said = f"{drop_in_words(verification, abs(drop))} {'worse' if drop > 0 else 'better'}" if drop else "as before"
+    may_be = f" (95 %: at worst {drop_in_words(verification, max(0.0, *uppers))})" if uppers else ""
+    return f"{metric_name(verification)} is {said}{may_be}"
 
 
 def drop_in_words(verification: Verification, drop: float) -> str:

@@ -9,13 +9,14 @@ from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.quantize.retrain import Judged, Training
 from edgekit.report import summary
+from edgekit.verify.result import Interval
 from tests.reports import REPORT, SLOW, VERIFICATION, file, latency
 
 
 def test_the_result_in_a_sentence() -> None:
     assert summary.headline(REPORT) == (
         "the INT8 files are 3.4x to 3.5x smaller, 2.1x to 2.6x as fast as float here; "
-        "top-1 is at most 0.06 points worse"
+        "top-1 is 0.06 points worse (95 %: at worst 0.17 points)"
     )
 
 
@@ -37,8 +38,22 @@ def test_a_lone_file_without_measurements() -> None:
 
 
 def test_no_drop_is_said_too() -> None:
-    better = replace(VERIFICATION, scores=(replace(VERIFICATION.scores[1], drop=-0.001),))
-    assert summary.headline(replace(REPORT, verification=better)).endswith("top-1 holds")
+    better = replace(VERIFICATION.scores[1], drop=-0.001, drop_interval=Interval(-0.08, 0.0876))
+    for score, words in (
+        (better, "top-1 is 0.10 points better (95 %: at worst 8.76 points)"),
+        (replace(better, drop=0.0), "top-1 is as before (95 %: at worst 8.76 points)"),
+        (replace(better, drop_interval=Interval(-0.08, -0.01)), "(95 %: at worst 0.00 points)"),
+        (replace(better, drop=0.002, drop_interval=None), "top-1 is 0.20 points worse"),
+    ):
+        verification = replace(VERIFICATION, scores=(score,))
+        assert summary.headline(replace(REPORT, verification=verification)).endswith(words)
+
+
+def test_a_file_that_grew_is_not_called_smaller() -> None:
+    files = (file("float32 ONNX", 100), file("INT8 ONNX", 390), file("INT8 TFLite", 50))
+    grown = replace(REPORT, files=files, latencies=(), verification=None)
+    assert summary.headline(grown) == "the INT8 files are 0.50x to 3.90x the size of the float one"
+    assert summary.warnings(grown)[0] == "INT8 ONNX is larger than the float file: 3.9 times its size"
 
 
 def test_speed_is_against_float_in_the_same_runtime() -> None:
