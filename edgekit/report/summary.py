@@ -63,12 +63,7 @@ def warnings(report: Report) -> tuple[str, ...]:
         if round(up, 2) < 1:
             kind = label.partition(" ")[2]
             said.append(f"{label} is slower than float32 {kind} on this machine: {up:.2f} times its speed")
-    floats = [file.size_bytes for file in report.files if file.precision == "float32"]
-    for file in report.files:
-        if file.precision in INTEGERS and floats and file.size_bytes > max(floats):
-            said.append(
-                f"{file.label} is larger than the float file: {file.size_bytes / max(floats):.1f} times its size"
-            )
+    said += _grown(report.files)
     if report.data is not None and report.data.overlap:
         samples = units.plural(report.data.overlap, "sample")
         said.append(f"{samples} stood in both the calibration and the evaluation, and served for one of them only")
@@ -165,6 +160,15 @@ def _smaller(files: Sequence[FileFacts], quantized: Sequence[FileFacts]) -> str:
     if min(ratios) >= 1:
         return f"{_span(ratios, 1)} smaller"
     return f"{_span([1 / ratio for ratio in ratios], 2)} the size of the float one"
+
+
+def _grown(files: Sequence[FileFacts]) -> list[str]:
+    """The integer files that are larger than the float one."""
+    whole = max((file.size_bytes for file in files if file.precision == "float32"), default=0)
+    grown = [file for file in files if file.precision in INTEGERS and whole and file.size_bytes > whole]
+    return [
+        f"{file.label} is larger than the float file: {file.size_bytes / whole:.1f} times its size" for file in grown
+    ]
 
 
 def _faster(latencies: Sequence[Latency]) -> str:
