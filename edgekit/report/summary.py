@@ -194,6 +194,20 @@ def _worse(verification: Verification | None) -> str:
     return f"{metric_name(verification)} is {said}{may_be}"
 
 
+def distances_in_words(verification: Verification) -> str:
+    """'INT8 ONNX 31.2 dB, INT8 TFLite 31.2 dB against torch', output by output where there are several."""
+    scores = [score for score in verification.scores if is_integer(score.label) and score.sqnr_db]
+    if not scores or (verification.metric == "sqnr" and len(scores[0].sqnr_db) == 1):  # the table says it already
+        return ""
+    said = []
+    for score in scores:
+        several = len(score.sqnr_db) > 1
+        parts = [f"{name} {db:.1f} dB" if several else f"{db:.1f} dB" for name, db in score.sqnr_db.items()]
+        said.append(f"{score.label}{':' if several else ''} {', '.join(parts)}")
+    between = "; " if len(scores[0].sqnr_db) > 1 else ", "
+    return f"{between.join(said)} against {verification.scores[0].label}"
+
+
 def drop_in_words(verification: Verification, drop: float) -> str:
     """0.0005 -> '0.05 points' for shares; '0.12 dB'; '0.0031' in the samples' own unit."""
     match verification.unit:

@@ -21,6 +21,7 @@ from edgekit.report.facts import USUAL_SCHEME, FileFacts, Report
 from edgekit.report.summary import (
     budget_in_words,
     calibration_doubts,
+    distances_in_words,
     headline,
     is_integer,
     latency_doubts,
@@ -147,6 +148,8 @@ def _findings(report: Report) -> Table:
 
 
 def _add_agreements(grid: Table, verification: Verification) -> None:
+    if distances := distances_in_words(verification):
+        grid.add_row(_key("SQNR"), Text(plain(distances)))
     for agreement in verification.agreements:
         same = f"{units.percent(agreement.identical, 2)} of the outputs identical"
         if agreement.top1 is not None:

@@ -49,6 +49,21 @@ def test_no_drop_is_said_too() -> None:
         assert summary.headline(replace(REPORT, verification=verification)).endswith(words)
 
 
+def test_distances_of_every_output() -> None:
+    reference, *files = VERIFICATION.scores
+    near = [replace(score, sqnr_db={"logits": 31.24}) for score in files]
+    both = [replace(score, sqnr_db={"logits": 31.24, "box": 52.0}) for score in files[:1]]
+    words = summary.distances_in_words
+    assert words(VERIFICATION) == ""
+    assert words(replace(VERIFICATION, scores=(reference, *near))) == (
+        "INT8 ONNX 31.2 dB, INT8 TFLite 31.2 dB against float32 ONNX"
+    )
+    assert words(replace(VERIFICATION, scores=(reference, *near), metric="sqnr")) == ""
+    assert words(replace(VERIFICATION, scores=(reference, *both), metric="sqnr")) == (
+        "INT8 ONNX: logits 31.2 dB, box 52.0 dB against float32 ONNX"
+    )
+
+
 def test_a_file_that_grew_is_not_called_smaller() -> None:
     files = (file("float32 ONNX", 100), file("INT8 ONNX", 390), file("INT8 TFLite", 50))
     grown = replace(REPORT, files=files, latencies=(), verification=None)
