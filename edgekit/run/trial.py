@@ -38,7 +38,7 @@ class Trial:
 
     def open(self, quantized_model: bytes) -> None:
         """From now on, measure this graph, whose scales are inputs."""
-        self._quantized = ort.Session(quantized_model, threads=1)
+        self._quantized = ort.Session(quantized_model, threads=1, as_written=True)
         self._real = [dict(sample) for sample in self._samples]
         self._found = [dict(sample) for sample in self._samples]
 
@@ -54,7 +54,7 @@ class Trial:
         block = ort.Session(float_block, threads=1)
         for known in self._real:
             known.update(_run(block, known))
-        self._block, self._seen = ort.Session(quantized_block, threads=1), seen
+        self._block, self._seen = ort.Session(quantized_block, threads=1, as_written=True), seen
         self._block_signals = [{name: _signal(known[name]) for name in seen} for known in self._real]
 
     def block_errors(self, scales: Arrays) -> Errors:

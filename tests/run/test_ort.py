@@ -34,6 +34,15 @@ def test_optimized_is_what_it_executes(session: ort.Session) -> None:
     assert {"QLinearConv", "QGemm"} <= ops
 
 
+def test_as_written_it_fuses_nothing_into_integers() -> None:
+    model, x = nets.net(np.uint8).SerializeToString(), nets.images(2)
+    written = ort.Session(model, as_written=True)
+    ops = {node.op_type for node in onnx.load_from_string(written.optimized()).graph.node}
+    assert not [op for op in ops if op.startswith("Q") and op != "QuantizeLinear"]
+    gap = np.abs(written.run({"x": x})["logits"] - ort.Session(model).run({"x": x})["logits"])
+    assert gap.max() <= nets.OUTPUT_SCALE  # a step: pools round otherwise in integers
+
+
 def test_takes_a_path(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(nets.net().SerializeToString())
