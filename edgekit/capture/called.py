@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -71,6 +72,24 @@ def runs(module: nn.Module, inputs: Sequence[Input]) -> Run:
         return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
     return run
+
+
+def one_by_one(run: Run) -> Run:
+    """For a model whose batch is fixed at 1: more at once it would refuse, or take for one sample.
+
+    An output without a batch axis gets one, as in the files.
+    """
+
+    def run_each(arrays: Arrays) -> list[NDArray[Any]]:
+        count = len(next(iter(arrays.values())))
+        rows = [run({name: x[i : i + 1] for name, x in arrays.items()}) for i in range(count)]
+        return [_joined(parts) for parts in zip(*rows, strict=True)]
+
+    return run_each
+
+
+def _joined(answers: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(answers) if all(y.shape[:1] == (1,) for y in answers) else np.stack(answers)
 
 
 def _fastest(module: nn.Module, fed: Sequence[torch.Tensor]) -> nn.Module:

@@ -119,7 +119,7 @@ def _from_program(source: Source, path: Path, signature: shapes.Signature | None
 
         return from_torch.export(module, inputs, source.path)
 
-    return _loaded(exported, module, inputs, source, "torch.export program", sha256_of(path), tuple(notes))
+    return _loaded(exported, module, inputs, source, "torch.export program", sha256_of(path), tuple(notes), fixed)
 
 
 def _loaded(
@@ -130,7 +130,10 @@ def _loaded(
     kind: str,
     sha256: str,
     notes: tuple[str, ...],
+    fixed: bool = False,
 ) -> Loaded:
+    """fixed: the module takes one sample at a time."""
+
     def graph() -> tuple[ir.Model, tuple[str, ...]]:
         with collector_paused():
             from edgekit.capture import from_torch
@@ -146,6 +149,7 @@ def _loaded(
 
     names = tuple(i.name for i in inputs)
     run = called.runs(module, inputs)
+    run = called.one_by_one(run) if fixed else run
     return Loaded(inputs=names, run=run, synthesize=synthesize, graph=graph, kind=kind, sha256=sha256, notes=notes)
 
 

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.export import Dim
 from torch.export.pt2_archive._package import package_pt2
 
+from edgekit.capture import Source, load
 from edgekit.capture.exported_file import _is_size
 from edgekit.errors import EdgekitError, Exit
 from tests.capture.conftest import Net, agrees, take
@@ -105,6 +107,31 @@ def test_fixed_batches(net: Net, tmp_path: Path, refused: Refused) -> None:
     assert captured.notes == ("the batch is fixed at 1, as in the file",)
     agrees(captured, batches=(1,))
     assert refused(saved(net, torch.zeros(4, 3, 8, 8), to=tmp_path / "four.pt2")).code == "EK212"
+
+
+class Rows(nn.Module):
+    """Rows are taken from a convolution as they lie, which channels last does not allow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = self.conv(image).view(image.shape[0], 4, 36)
+        return rows, rows.sum()
+
+
+def test_a_fixed_batch_is_run_one_by_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, images = Rows(), torch.rand(3, 3, 8, 8)
+    file = saved(net, images[:1], to=tmp_path / "one.pt2")
+    model = load(Source(path=str(file), inputs={}), None)
+    assert model.run is not None
+    rows, sums = model.run({"image": images.numpy()})
+    with torch.no_grad():
+        wanted, _ = net(images)
+    np.testing.assert_allclose(rows, wanted.numpy(), atol=1e-6)
+    np.testing.assert_allclose(sums, wanted.sum((1, 2)).numpy(), rtol=1e-5)
 
 
 def test_what_is_not_float32_or_not_for_inference(tmp_path: Path, refused: Refused) -> None:
