@@ -37,6 +37,8 @@ def reshape(flow: Flow, node: ir.Node) -> None:
     if not slabs:
         return flow.stay(node, f"mixes channels with the batch: {_sizes(x)} becomes {_sizes(out)}", x)
     axis = layout.preferred(slabs, flow.labels.settled(came.labels), finest=_shuffles(node))
+    if axis != came.axis < len(target) and target[came.axis] == 0:  # stands for the size that the channels' axis had
+        return flow.stay(node, "takes their number for another axis", x)
     for together in slabs[axis]:
         flow.labels.join_all(came.labels[together])
     labels = np.array([came.labels[together[0]] for together in slabs[axis]], np.int64)

@@ -45,6 +45,10 @@ STAYS = {
     "one channel": ([node("Gather", ["a", "one"], ["b"], axis=1)], "takes single channels"),
     "copies of channels": ([node("Pad", ["a", "pads"], ["b"], mode="reflect")], "adds copies of channels"),
     "the batch": ([node("Reshape", ["a", "minus"], ["b"])], "mixes channels with the batch"),
+    "their number elsewhere": (
+        [node("Transpose", ["a"], ["t"], perm=[0, 2, 1, 3]), node("Reshape", ["t", "moved"], ["b"])],
+        "takes their number for another axis",
+    ),
     "a resize of channels": ([node("Resize", ["a", "", "scales"], ["b"])], "resizes the channels themselves"),
     "what the model is given": ([node("Mul", ["a", "wide"], ["b"])], "keeps its channels"),
     "transposed, then a convolution": (
@@ -74,6 +78,7 @@ CONSTANTS = {
     "zeros": np.array([0]),
     "eight": np.array([8]),
     "minus": np.array([-1, 64]),
+    "moved": np.array([-1, 16, 0, 4]),
     "kernel": np.array([64, 8, 1, 1]),
     "pads": np.array([0, 1, 0, 0, 0, 1, 0, 0]),
     "scales": np.float32([1, 2, 1, 1]),
