@@ -19,6 +19,7 @@ from onnx_ir.passes.common import NameFixPass
 
 from edgekit.graph import edit, facts
 from edgekit.simplify.scans import can_unroll, unroll_scan
+from edgekit.simplify.sizes import sizes_of
 
 MOST_ELEMENTS = 1 << 20  # of a folded constant: position tables and masks
 MOST_FILLED = 1 << 28  # of one number over and over, as models without real weights have them: 1 GiB
@@ -45,10 +46,12 @@ def fold_constants(graph: ir.Model) -> ir.Model:
             NameFixPass()(graph)
             return fold_constants(graph)
         results = _results(node, opset)
+        if results is None and any(value.name and not _is_known(value) for value in node.outputs):
+            _infer(node, opset)
+            _take_computed_shape(graph, node)
+        results = _computed_sizes(node) if results is None else results
         if results is not None:
             _replace(graph, node, results)
-        elif any(value.name and not _is_known(value) for value in node.outputs):
-            _infer(node, opset)
     return graph
 
 
@@ -83,6 +86,34 @@ def _results(node: ir.Node, opset: int) -> list[NDArray[np.generic]] | None:
     if sum(array.size for array in arrays if array is not None) > MOST_ELEMENTS or _gives(node) > MOST_ELEMENTS:
         return None
     return _evaluated(node, [array for array in arrays if array is not None], opset)
+
+
+def _computed_sizes(node: ir.Node) -> list[NDArray[np.generic]] | None:
+    """The output of a node that computes with sizes other than the batch: half of the channels, where a split begins.
+
+    What is behind such a split has known sizes once its bounds have, so this goes along with the walk.
+    """
+    output = node.outputs[0] if len(node.outputs) == 1 else None
+    if output is None or node.op_type in KEPT or output.dtype != ir.DataType.INT64 or not _is_static(output):
+        return None
+    shape = facts.static_shape(output)
+    if len(shape) > 1 or math.prod(shape) > MOST_SHAPE_ELEMENTS:
+        return None
+    found = sizes_of(output)
+    if found is None or len(found) != math.prod(shape) or not all(isinstance(size, int) for size in found):
+        return None
+    return [np.array(found, np.int64).reshape(shape)]
+
+
+def _take_computed_shape(graph: ir.Model, node: ir.Node) -> None:
+    """Give the output of a Reshape the sizes that are computed for it: numbers, and the open sizes of inputs."""
+    if node.op_type != "Reshape" or facts.constant(node.inputs[1]) is not None:
+        return
+    found = sizes_of(node.inputs[1])
+    named = {str(dim) for value in graph.graph.inputs for dim in value.shape or () if not isinstance(dim, int)}
+    if found is None or not all(size in named or (isinstance(size, int) and size > 0) for size in found):
+        return
+    node.outputs[0].shape = ir.Shape(found)
 
 
 def _filled(node: ir.Node, target: NDArray[np.generic] | None) -> list[NDArray[np.generic]] | None:

@@ -6,7 +6,7 @@ with y (6, batch, 1, 4) that is (6, batch, 4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -43,8 +43,8 @@ def sizes_of(value: ir.Value | None, depth: int = DEEPEST) -> list[Size] | None:
             return _sliced(producer, sizes_of(producer.inputs[0], depth - 1))
         case "Gather":
             return _gathered(producer, sizes_of(producer.inputs[0], depth - 1))
-        case "Mul":
-            return _product(*(sizes_of(factor, depth - 1) for factor in producer.inputs))
+        case op if op in ARITHMETIC:
+            return _elementwise(ARITHMETIC[op], *(sizes_of(operand, depth - 1) for operand in producer.inputs))
         case _:
             return None
 
@@ -72,13 +72,15 @@ def _gathered(node: ir.Node, sizes: Sequence[Size] | None) -> list[Size] | None:
     return None if sizes is None or indices is None else [sizes[int(i)] for i in indices.reshape(-1)]
 
 
-def _product(a: Sequence[Size] | None, b: Sequence[Size] | None) -> list[Size] | None:
+def _elementwise(
+    compute: Callable[[Size, Size], Size | None], a: Sequence[Size] | None, b: Sequence[Size] | None
+) -> list[Size] | None:
     if a is None or b is None or (len(a) != len(b) and 1 not in (len(a), len(b))):
         return None
     count = max(len(a), len(b))
     pairs = zip(list(a) * (count // len(a)), list(b) * (count // len(b)), strict=True)
-    products = [_times(x, y) for x, y in pairs]
-    return None if None in products else [size for size in products if size is not None]
+    results = [compute(x, y) for x, y in pairs]
+    return None if None in results else [size for size in results if size is not None]
 
 
 def _times(x: Size, y: Size) -> Size | None:
@@ -87,3 +89,24 @@ def _times(x: Size, y: Size) -> Size | None:
     if 1 in (x, y):
         return y if x == 1 else x
     return None
+
+
+def _plus(x: Size, y: Size) -> Size | None:
+    return x + y if isinstance(x, int) and isinstance(y, int) else None
+
+
+def _minus(x: Size, y: Size) -> Size | None:
+    return x - y if isinstance(x, int) and isinstance(y, int) else None
+
+
+def _over(x: Size, y: Size) -> Size | None:
+    """Of sizes, whose quotients ONNX cuts off as `//` does; of negative numbers it would not."""
+    return x // y if isinstance(x, int) and isinstance(y, int) and x >= 0 and y > 0 else None
+
+
+ARITHMETIC: Mapping[str, Callable[[Size, Size], Size | None]] = {
+    "Mul": _times,
+    "Add": _plus,
+    "Sub": _minus,
+    "Div": _over,
+}

@@ -116,3 +116,34 @@ def test_a_branch_that_gives_its_constant():
     )
     x = np.array([[-1, 0, 2]], np.float32)
     np.testing.assert_array_equal(run(fold_constants(model), {"x": x})["y"], x + 1)
+
+
+def test_splits_and_shuffles_of_channels_with_an_open_batch():
+    """As exporters write x.chunk(2, 1) and a view by x.size(): each bound is known once the one before it is."""
+    nodes = []
+    for i, (x, y) in enumerate([("x", "m"), ("m", "y")]):
+        nodes += [
+            node("Shape", [x], [f"s{i}"]),
+            node("Gather", [f"s{i}", "one"], [f"c{i}"], axis=0),
+            node("Add", [f"c{i}", "one"], [f"more{i}"]),
+            node("Div", [f"more{i}", "two"], [f"half{i}"]),
+            node("Mul", [f"half{i}", "two"], [f"end{i}"]),
+            node("Slice", [x, "zero", f"half{i}", "one"], [f"a{i}"]),
+            node("Slice", [x, f"half{i}", f"end{i}", "one"], [f"b{i}"]),
+            node("Relu", [f"b{i}"], [f"r{i}"]),
+            node("Concat", [f"r{i}", f"a{i}"], [f"j{i}"], axis=1),
+            node("Shape", [f"j{i}"], [f"t{i}"]),
+            *(node("Gather", [f"t{i}", n], [f"d{n}{i}"], axis=0) for n in ("zero", "one", "two")),
+            node("Div", [f"done{i}", "two"], [f"g{i}"]),
+            node("Concat", [f"dzero{i}", "two", f"g{i}", f"dtwo{i}"], [f"wide{i}"], axis=0),
+            node("Reshape", [f"j{i}", f"wide{i}"], [f"w{i}"]),
+            node("Transpose", [f"w{i}"], [f"p{i}"], perm=[0, 2, 1, 3]),
+            node("Concat", [f"dzero{i}", f"done{i}", f"dtwo{i}"], [f"back{i}"], axis=0),
+            node("Reshape", [f"p{i}", f"back{i}"], [y]),
+        ]
+    model = graph({"x": (2, 8, 3)}, nodes, {n: np.array([i]) for i, n in enumerate(("zero", "one", "two"))})
+    for made in model.graph:
+        made.outputs[0].shape = None
+    simple = kept(model, simplify(model))
+    assert not {"Shape", "Gather", "Div"} & histogram(simple).keys()
+    assert all(made.outputs[0].shape.is_static(1) for made in simple.graph)

@@ -49,3 +49,17 @@ def test_a_cast_keeps_sizes_where_it_holds_them(to, known):
     ]
     model = graph({"x": (2, 3, 200)}, nodes)
     assert sizes_of(model.graph.outputs[0]) == ([3, 200] if known else None)
+
+
+@pytest.mark.parametrize(("op", "by", "found"), [
+    ("Add", 1, [4, 201]), ("Sub", 1, [2, 199]), ("Div", 2, [1, 100]), ("Div", 0, None), ("Div", -2, None),
+])  # fmt: skip
+def test_arithmetic_with_sizes(op, by, found):
+    model = graph({"x": (2, 3, 200)}, [node("Shape", ["x"], ["s"], start=1), node(op, ["s", "n"])], {"n": np.array(by)})
+    assert sizes_of(model.graph.outputs[0]) == found
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Div"])
+def test_an_open_batch_is_kept_out_of_sums(op):
+    model = graph({"x": (2, 3)}, [node("Shape", ["x"], ["s"], end=1), node(op, ["s", "n"])], {"n": np.array([2])})
+    assert sizes_of(model.graph.outputs[0]) is None
