@@ -109,14 +109,23 @@ def _is_parameter(node: ir.Node) -> bool:
 
 
 def _integer_io(graph: ir.Model) -> dict[str, affine.QParams]:
-    """Take the QuantizeLinear off each input and the DequantizeLinear off each output; what they did, by name."""
+    """Take the QuantizeLinear off each input and the DequantizeLinear off each output; what they did, by name.
+
+    Where activations are uint8, the borders are int8 all the same, as in a TFLite file: the same integers less 128.
+    """
     found: dict[str, affine.QParams] = {}
     for value in list(graph.graph.inputs):
         uses = list(value.uses())
         if len(uses) != 1 or uses[0].node.op_type != "QuantizeLinear":
             continue
         node = uses[0].node
-        found[value.name or ""] = _qparams(node)
+        qparams = found[value.name or ""] = _signed(_qparams(node))
+        if node.outputs[0].dtype == ir.DataType.UINT8:
+            value.type = ir.TensorType(ir.DataType.INT8)
+            real = _border(graph, "DequantizeLinear", value, node.inputs[1], qparams, f"{value.name}_real")
+            graph.graph.insert_before(node, real)
+            node.replace_input_with(0, real.outputs[0])
+            continue
         value.type = node.outputs[0].type
         ir.convenience.replace_all_uses_with(node.outputs[0], value)
         graph.graph.remove(node, safe=True)
@@ -125,12 +134,35 @@ def _integer_io(graph: ir.Model) -> dict[str, affine.QParams]:
         producer = value.producer()
         if producer is None or producer.op_type != "DequantizeLinear" or producer.inputs[0] is None:
             continue
-        found[value.name or ""] = _qparams(producer)
+        qparams = found[value.name or ""] = _signed(_qparams(producer))
         quantized, name = producer.inputs[0], value.name
+        if quantized.dtype == ir.DataType.UINT8:
+            value.name = f"{name}_real"
+            signed = _border(graph, "QuantizeLinear", value, producer.inputs[1], qparams, str(name))
+            graph.graph.insert_after(producer, signed)
+            outputs[position] = signed.outputs[0]
+            edit.rename_clashes(graph)
+            continue
         outputs[position] = quantized
         graph.graph.remove(producer, safe=True)
         quantized.name = name
     return found
+
+
+def _signed(qparams: affine.QParams) -> affine.QParams:
+    if qparams.dtype != UINT8:
+        return qparams
+    return affine.QParams(qparams.scale, qparams.zero_point - 128, np.dtype(np.int8))
+
+
+def _border(
+    graph: ir.Model, op: str, x: ir.Value, scale: ir.Value | None, qparams: affine.QParams, name: str
+) -> ir.Node:
+    """Between int8 outside and uint8 inside, through the real number that both stand for: exact."""
+    zero_point = edit.add_constant(graph, f"{name}_zero_point", np.array(qparams.zero_point, np.int8))
+    dtype = ir.DataType.FLOAT if op == "DequantizeLinear" else ir.DataType.INT8
+    output = ir.Value(name=name, shape=x.shape, type=ir.TensorType(dtype))
+    return ir.node(op, [x, scale, zero_point], outputs=[output], name=f"{name}_{op}")
 
 
 def _qparams(node: ir.Node) -> affine.QParams:

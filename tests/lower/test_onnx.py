@@ -93,7 +93,7 @@ def test_integers_in_and_out(activations, nhwc):
     expected = run(lowered().data, row)
     found = run(file.data, {"x": file.inputs[0].to_file(row["x"])})
     for spec in file.outputs:
-        assert found[spec.name].dtype == activations == spec.dtype
+        assert found[spec.name].dtype == INT8 == spec.dtype
         assert np.array_equal(spec.from_file(found[spec.name]), expected[spec.name])
     io = json.loads({p.key: p.value for p in onnx.load_from_string(file.data).metadata_props}[METADATA_KEY])["io"]
     for spec in (*file.inputs, *file.outputs):
@@ -103,11 +103,31 @@ def test_integers_in_and_out(activations, nhwc):
         )
 
 
+def test_every_integer_crosses_the_border_whole():
+    values = np.arange(-128, 128, dtype=np.int8).reshape(1, 4, 8, 8)
+    nodes = [node("MaxPool", ["x"], kernel_shape=[1, 1])]
+    file = lowered(observed(graph(PLANE, nodes, {})).quantized(), io_int8=True)
+    assert file.inputs[0].qparams == file.outputs[0].qparams
+    for fuse in (False, True):
+        assert np.array_equal(run(file.data, {"x": values}, fuse=fuse)["y"], values)
+
+
+def test_everything_fuses_between_integers():
+    signed = {p: lowered(io_int8=p).data for p in (False, True)}
+    found = {
+        p: [n.op_type for n in onnx.load_from_string(ort.Session(d).optimized()).graph.node] for p, d in signed.items()
+    }
+    kernels = {
+        p: sorted(op for op in ops if op not in ("QuantizeLinear", "DequantizeLinear")) for p, ops in found.items()
+    }
+    assert kernels[True] == kernels[False]
+
+
 def test_outputs_of_float_ops_stay_float():
     nodes = [node("Conv", ["x", "w"], ["a"]), node("Erf", ["x"], ["e"]), node("Erf", ["a"])]
     model = observed(graph(PLANE, nodes, {"w": weights(4, 4, 1, 1)}, ("y", "e"))).quantized()
     file = lowered(model, io_int8=True)
-    assert [spec.dtype for spec in (*file.inputs, *file.outputs)] == ["uint8", "float32", "float32"]
+    assert [spec.dtype for spec in (*file.inputs, *file.outputs)] == ["int8", "float32", "float32"]
     run(file.data, {"x": file.inputs[0].to_file(STEP.rows[0]["x"])})
 
 
