@@ -329,7 +329,8 @@ PAGES: dict[str, Page] = {
         Exit.UNSUPPORTED,
         "a shape that TFLite cannot hold",
         "A TFLite file has fixed shapes and batch 1. An axis other than the batch is open, or a value that must be a "
-        "constant is computed. Give every input a fixed shape with --input name=1x3x224x224.",
+        "constant is computed. --input NAME=SHAPE fixes the sizes of an input; a size computed from values stays open: "
+        "export the model with numbers there, or use --format onnx.",
     ),
     "EK504": Page(
         Exit.UNSUPPORTED, "too large for float16", "A weight lies beyond 65504, the largest number that float16 holds."

@@ -201,5 +201,13 @@ def _unknown(value: ir.Value, why: str) -> EdgekitError:
         "EK502",
         f"cannot lower value '{value.name}'{where} to TFLite",
         f"{why}; only the batch axis may be open",
-        "give every input a fixed shape with --input name=1x3x224x224",
+        _way_out(value),
     )
+
+
+def _way_out(value: ir.Value) -> str:
+    """--input settles an input's own sizes; what a node computes from data it does not."""
+    if not value.is_graph_input():
+        return "compute that size from numbers instead of values when exporting, or use --format onnx"
+    sizes = "x".join(str(dim) if isinstance(dim, int) else "N" for dim in list(value.shape or ())[1:])
+    return f"give its sizes: --input {value.name}=1x{sizes or 'N'} with numbers for each N"

@@ -156,13 +156,15 @@ def test_open_axis() -> None:
     with pytest.raises(EdgekitError, match="only the batch axis may be open") as caught:
         to_tflite(model, nhwc=False, io_int8=False, metadata={})
     assert caught.value.code == "EK502"
+    assert "--input" not in caught.value.fix
 
 
 def test_open_axis_of_an_input() -> None:
     model = as_ir(one("Relu", IMAGE).model())
     model.graph.inputs[0].shape = ir.Shape(["batch", 6, "height", 8])
-    with pytest.raises(EdgekitError, match="only the batch axis may be open"):
+    with pytest.raises(EdgekitError, match="only the batch axis may be open") as caught:
         to_tflite(model, nhwc=False, io_int8=False, metadata={})
+    assert "--input x=1x6xNx8 " in caught.value.fix
 
 
 def test_unknown_shape() -> None:
