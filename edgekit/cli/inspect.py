@@ -57,4 +57,5 @@ def _lines(found: FileIdentity) -> list[str]:
 
 
 def _tensor(tensor: Tensor) -> str:
-    return f"{plain(tensor.name)}  {plain(tensor.dtype)} {units.shape(tensor.shape)}"
+    stands_for = "" if tensor.scale is None else f", scale {tensor.scale:.9g}, zero point {tensor.zero_point}"
+    return f"{plain(tensor.name)}  {plain(tensor.dtype)} {units.shape(tensor.shape)}{stands_for}"

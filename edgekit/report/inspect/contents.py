@@ -10,11 +10,13 @@ from edgekit.errors import EdgekitError
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """A named array. shape: None where dynamic."""
+    """A named array. shape: None where dynamic; scale, zero_point: integers n stand for scale (n - zero_point)."""
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

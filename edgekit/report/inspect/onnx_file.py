@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from edgekit.artifact import METADATA_KEY
 from edgekit.graph import cost
 from edgekit.report.inspect.contents import Contents, Tensor, damaged, unknown
 
@@ -16,14 +19,15 @@ from edgekit.report.inspect.contents import Contents, Tensor, damaged, unknown
 def read_onnx(path: Path) -> Contents:
     graph = _load(path)
     opset = graph.graph.opset_imports.get("", 0)
-    inputs = tuple(_tensor(value) for value in graph.graph.inputs if value.name not in graph.graph.initializers)
+    io = _quantized(graph)
+    inputs = tuple(_tensor(value, io) for value in graph.graph.inputs if value.name not in graph.graph.initializers)
     details = {"opset": str(opset), "producer": f"{graph.producer_name or '?'} {graph.producer_version or ''}".strip()}
     details |= {key: value for key, value in graph.metadata_props.items() if key.startswith("edgekit")}
     ops = Counter(node.op_type if not node.domain else f"{node.domain}.{node.op_type}" for node in graph.graph)
     return Contents(
         kind="ONNX",
         inputs=inputs,
-        outputs=tuple(_tensor(value) for value in graph.graph.outputs),
+        outputs=tuple(_tensor(value, io) for value in graph.graph.outputs),
         ops=dict(ops.most_common()),
         parameters=sum(_elements(value) for value in graph.graph.initializers.values()),
         macs=_macs(graph),
@@ -57,9 +61,19 @@ def _with_shapes(graph: ir.Model) -> ir.Model:
     return graph if known else passes.ShapeInferencePass()(graph).model
 
 
-def _tensor(value: ir.Value) -> Tensor:
+def _quantized(graph: ir.Model) -> dict[str, tuple[float, int]]:
+    """Scale and zero point of inputs and outputs, as edgekit noted them; nothing from notes of another form."""
+    try:
+        noted = json.loads(graph.metadata_props.get(METADATA_KEY, "{}"))["io"]
+        return {name: (float(told["scale"]), int(told["zero_point"])) for name, told in noted.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _tensor(value: ir.Value, io: Mapping[str, tuple[float, int]]) -> Tensor:
     dims = () if value.shape is None else tuple(dim if isinstance(dim, int) else None for dim in value.shape)
-    return Tensor(name=value.name or "", dtype=_dtype(value), shape=dims)
+    scale, zero_point = io.get(value.name or "", (None, None))
+    return Tensor(name=value.name or "", dtype=_dtype(value), shape=dims, scale=scale, zero_point=zero_point)
 
 
 def _dtype(value: ir.Value) -> str:

@@ -67,8 +67,18 @@ def _op(codes: list[Any], node: Any) -> str:
 
 def _named(tensors: list[Any], length: int, index: Callable[[int], int], size: int) -> tuple[Tensor, ...]:
     found = [tensors[_index(index(i), tensors)] for i in range(_count(length, size))]
-    return tuple(
-        Tensor(name=_name(tensor), dtype=_TYPES.get(tensor.Type(), "?"), shape=_shape(tensor, size)) for tensor in found
+    return tuple(_tensor(tensor, size) for tensor in found)
+
+
+def _tensor(tensor: Any, size: int) -> Tensor:
+    told = tensor.Quantization()
+    one = told is not None and told.ScaleLength() == told.ZeroPointLength() == 1
+    return Tensor(
+        name=_name(tensor),
+        dtype=_TYPES.get(tensor.Type(), "?"),
+        shape=_shape(tensor, size),
+        scale=float(told.Scale(0)) if one else None,
+        zero_point=int(told.ZeroPoint(0)) if one else None,
     )
 
 

@@ -72,6 +72,18 @@ def test_onnx(tmp_path: Path) -> None:
     assert len(found.sha256) == 64
 
 
+@pytest.mark.parametrize(("noted", "found"), [
+    ('{"io": {"x": {"scale": 0.5, "zero_point": -3, "dtype": "int8"}}}', (0.5, -3)),
+    ('{"io": {"x": 7}}', (None, None)), ("[]", (None, None)), ("{", (None, None)),
+])  # fmt: skip
+def test_what_integers_stand_for(noted: str, found: tuple[float | None, int | None], tmp_path: Path) -> None:
+    model = onnx.load(onnx_file(tmp_path / "a.onnx"))
+    onnx.helper.set_model_props(model, {"edgekit": noted})
+    onnx.save(model, tmp_path / "a.onnx")
+    (x,) = inspect(tmp_path / "a.onnx").contents.inputs
+    assert (x.scale, x.zero_point) == found
+
+
 def test_state_dict_old_and_new(tmp_path: Path) -> None:
     torch.save(WEIGHTS, tmp_path / "new.pt")
     torch.save(WEIGHTS, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
