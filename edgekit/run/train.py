@@ -114,6 +114,8 @@ def train(
                     raise _diverged(place, course)
                 place = place.after(loss, per_epoch(len(samples), course.batch))
                 advance(len(batch.ids))
+                if place.between_epochs:
+                    progress.note(f"epoch {len(place.losses)} of {course.epochs}: loss {place.losses[-1]:.4g}")
                 if kept is None:
                     interrupted.raise_now()
                 elif interrupted.now or place.between_epochs or monotonic() - saved > SAVED_EVERY_S:

@@ -107,6 +107,23 @@ def test_a_step_is_in_the_units_of_its_tensor() -> None:
         torch.testing.assert_close(100 * small.w, plain.w, rtol=1e-3, atol=1e-4)
 
 
+def test_each_epoch_is_told_of() -> None:
+    told = []
+
+    class Watching:
+        def step(self, title, total=None):
+            told.append((title, total))
+            return SILENT.step(title, total)
+
+        def note(self, text):
+            told.append(text)
+
+    _, history = trained(Course(epochs=2, batch=8, lr=0.1))
+    train(Line(), samples(), Course(epochs=2, batch=8, lr=0.1), Watching())
+    first, second = (f"epoch {i + 1} of 2: loss {loss:.4g}" for i, loss in enumerate(history.losses))
+    assert told == [("training", 96), first, second]
+
+
 def test_no_number_ends_it(tmp_path) -> None:
     kept = Checkpoint(tmp_path / "net.training", "one", resume=False)
     with pytest.raises(EdgekitError) as refused:
