@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     std: Number | Sequence[float]
     samples_layout: Literal["nhwc", "nchw"]
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
+    effort: Literal["default", "high"]
     keep_float: Sequence[str]
     io: Literal["float32", "int8"]
     sensitivity: bool

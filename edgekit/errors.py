@@ -318,6 +318,12 @@ PAGES: dict[str, Page] = {
         "--max-drop is held against the drop of a metric on evaluation samples, for which these need labels or targets;"
         " and inputs that were made up to calibrate on say nothing of a drop.",
     ),
+    "EK422": Page(
+        Exit.USAGE,
+        "nothing to learn",
+        "--effort high rounds weights so that they make up for the rounding of activations on the calibration samples."
+        " With --precision float16 or int8-dynamic activations are not rounded.",
+    ),
     # ---- 5xx: lower ------------------------------------------------------------------------------------------------
     "EK501": Page(
         Exit.UNSUPPORTED,

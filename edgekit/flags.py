@@ -28,6 +28,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "precision": ("quantize", "precision"),
     "scheme": ("quantize", "scheme"),
     "ranges": ("quantize", "ranges"),
+    "effort": ("quantize", "effort"),
     "keep_float": ("quantize", "keep_float"),
     "io": ("quantize", "io"),
     "sensitivity": ("quantize", "sensitivity"),

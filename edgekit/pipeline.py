@@ -64,6 +64,8 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     precision = recipe.quantize.precision
     if recipe.quantize.sensitivity and precision in ("float16", "int8-dynamic"):
         raise _not_measured(precision)
+    if recipe.quantize.effort == "high" and precision in ("float16", "int8-dynamic"):
+        raise _not_learned(precision)
     if precision == "float16":
         return convert(recipe, precision, progress, given)
     progress = Timed(progress)
@@ -176,6 +178,7 @@ def _in_integers(
         norms=norms,
         int16=[node.name or "" for node in target.graph] if wanted.precision == "int16x8" else [],
         scheme=SCHEMES[scheme],
+        effort=wanted.effort,
     )
     base, training = quantized.base, None
     if data.training is not None:
@@ -427,6 +430,15 @@ def _not_measured(precision: str) -> EdgekitError:
         f"cannot measure sensitivity with --precision {precision}",
         "it is the error of rounded activations and weights, and this precision keeps activations in float",
         "leave --sensitivity out, or use --precision int8 or int16x8",
+    )
+
+
+def _not_learned(precision: str) -> EdgekitError:
+    return EdgekitError(
+        "EK422",
+        f"cannot learn the rounding with --precision {precision}",
+        "weights are learned together with rounded activations, and this precision keeps activations in float",
+        "leave --effort out, or use --precision int8 or int16x8",
     )
 
 

@@ -48,12 +48,13 @@ class Data(Section):
 
 class Quantize(Section):
     """precision: of the files; scheme: which integers, None for the device's; ranges: how activation ranges are chosen;
-    io: what the INT8 files take and give; keep_float: names of nodes; sensitivity: also measure what each op loses
-    alone."""
+    effort: high learns how weights are rounded; io: what the INT8 files take and give; keep_float: names of nodes;
+    sensitivity: also measure what each op loses alone."""
 
     precision: Literal["int8", "int16x8", "int8-dynamic", "float16"] = "int8"
     scheme: SchemeName | None = None
     ranges: Ranges = "auto"
+    effort: Literal["default", "high"] = "default"
     io: Literal["float32", "int8"] = "float32"
     keep_float: tuple[NonEmpty, ...] = ()
     sensitivity: Flag = False

@@ -195,6 +195,22 @@ def test_nothing_to_be_sensitive_to(place, precision):
     assert refused.value.code == "EK420"
 
 
+def test_learned_rounding_where_asked(place, report):
+    found = pipeline.quantize(place.recipe("learned", quantize={"effort": "high"}))
+    learned = "learned rounding of weights" in found.quantization.repairs
+    plain = {file.sha256 for file in report.files if file.precision == "int8"}
+    assert learned == plain.isdisjoint(file.sha256 for file in found.files)
+    assert "learning the rounding" in found.stages_s
+    assert found.verification.agreements[0].identical > 0.99
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8-dynamic"])
+def test_nothing_to_learn(place, precision):
+    with pytest.raises(EdgekitError, match="--effort") as refused:
+        pipeline.quantize(place.recipe("refused", quantize={"effort": "high", "precision": precision}))
+    assert refused.value.code == "EK422"
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_convert(place, precision):
     found = pipeline.convert(place.recipe(precision, {"evaluation": str(place.samples)}), precision)

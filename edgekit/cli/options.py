@@ -137,6 +137,10 @@ Sensitivity = Annotated[
         "--sensitivity", help="Also measure what each op loses alone (SQNR, dB). Default: no.", show_default=False
     ),
 ]
+Effort = Annotated[
+    Literal["default", "high"] | None,
+    typer.Option("--effort", help="high: learn how weights are rounded; up to minutes. Default: default."),
+]
 Io = Annotated[
     Literal["float32", "int8"] | None,
     typer.Option("--io", help="What the INT8 files take and give. Default: float32."),

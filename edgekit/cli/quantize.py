@@ -39,6 +39,7 @@ def quantize(
     precision: options.Precision = None,
     scheme: options.Scheme = None,
     ranges: options.Ranges = None,
+    effort: options.Effort = None,
     keep_float: options.KeepFloat = None,
     io: options.Io = None,
     sensitivity: options.Sensitivity = None,

@@ -6,6 +6,7 @@ equalize  channels of one size, where that helps
 choose    one scale per group of values
 insert    write it all into the graph
 repair    make up for rounded weights, where that helps
+learn     round weights as the samples ask for, where that helps
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from edgekit.quantize.borders import even_borders
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.choose import TRIALS, Choice, method_of, scales_of, search, search_by_blocks
 from edgekit.quantize.equalize import equalize
+from edgekit.quantize.learn import Effort, learned
 from edgekit.quantize.norms import NO_NORMS, Norms
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.repair import FIRST as FIRST_REPAIR
@@ -57,12 +59,14 @@ def quantize(
     norms: Norms = NO_NORMS,
     int16: Iterable[str] = (),
     scheme: Scheme = DEFAULT,
+    effort: Effort = "default",
 ) -> Quantized:
     """Quantize a simplified float graph on calibration samples, whose inputs are named as the graph's.
 
     workers: who runs the model; the result does not depend on how many they are; io_int8: the files take integers;
     norms: values of the graph whose training statistics are known, to hold the samples' against;
-    int16: names of nodes that compute on int16 activations; scheme: which integers.
+    int16: names of nodes that compute on int16 activations; scheme: which integers;
+    effort: high also learns how weights are rounded.
 
     Raises EK411 and EK412 where no scale can be found (NaN, infinity, nothing but zeros).
     """
@@ -81,6 +85,8 @@ def quantize(
         choice = _methods(plan, calibration, ranges, trials, graph, progress)
         scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))
         plain, best = repaired(graph, plan, scales, calibration, trials, progress)
+        if effort == "high":
+            best = learned(graph, plan, scales, best, samples, calibration, trials, progress)
     return Quantized(
         graph=best.graph,
         base=graph,
@@ -89,6 +95,7 @@ def quantize(
         scales=scales,
         methods={group.name: method_of(group, choice) for group in plan.groups if group.fixed is None},
         weight_rule=best.repair.weights,
+        rounding_learned=best.repair.learned,
         equalized=base is not bases[0],
         biases_corrected=best.repair.biases,
         error_before=plain.error,

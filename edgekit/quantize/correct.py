@@ -42,6 +42,8 @@ def correct_biases(graph: ir.Model, plan: Plan, rounded: IntegerWeights, means: 
         weight, axis = facts.constant(node.inputs[1]), weights.output_axis(node)
         bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         assert weight is not None and axis is not None
+        if rounded[node.name or ""].bias is not None:  # learned: it has made up for the rounding
+            continue
         error = rounded[node.name or ""].real.astype(np.float64) - weight
         if layer not in corrected_biases:
             shift = _mean_shift(node, error, layer_means[layer], axis)
@@ -52,6 +54,37 @@ def correct_biases(graph: ir.Model, plan: Plan, rounded: IntegerWeights, means: 
         node.replace_input_with(2, corrected_biases[layer])
     edit.drop_unused(graph)
     return graph
+
+
+def with_learned_biases(graph: ir.Model, plan: Plan, rounded: IntegerWeights) -> ir.Model:
+    """The float graph with the biases that were learned together with the weights."""
+    learned = {name: weight.bias for name, weight in rounded.items() if weight.bias is not None}
+    return _with_biases(graph, plan, learned, "learned") if learned else graph
+
+
+def with_zero_biases(graph: ir.Model, plan: Plan) -> ir.Model:
+    """The float graph with a bias of zeros on every op that could have one and has none."""
+    zeros: dict[str, NDArray[np.float32]] = {}
+    for node in _corrected_nodes(graph, plan):
+        if len(node.inputs) < 3 or node.inputs[2] is None:
+            zeros[node.name or ""] = np.zeros(_outputs(node), np.float32)
+    return _with_biases(graph, plan, zeros, "zero")
+
+
+def _with_biases(graph: ir.Model, plan: Plan, biases: Mapping[str, NDArray[np.float32]], kind: str) -> ir.Model:
+    graph = graph.clone()
+    for node in _corrected_nodes(graph, plan):
+        if (bias := biases.get(node.name or "")) is not None:
+            node.resize_inputs(max(len(node.inputs), 3))
+            node.replace_input_with(2, edit.add_constant(graph, f"{node.name}_{kind}_bias", bias))
+    edit.drop_unused(graph)
+    return graph
+
+
+def _outputs(node: ir.Node) -> int:
+    weight, axis = facts.constant(node.inputs[1]), weights.output_axis(node)
+    assert weight is not None and axis is not None
+    return int(weight.shape[axis])
 
 
 def _layer(node: ir.Node) -> Layer:

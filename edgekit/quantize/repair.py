@@ -13,7 +13,7 @@ from edgekit.graph import facts
 from edgekit.progress import Progress
 from edgekit.quantize.assign import LINEAR, Plan, Scales
 from edgekit.quantize.calibrate import Calibration
-from edgekit.quantize.correct import Means, correct_biases
+from edgekit.quantize.correct import Means, correct_biases, with_learned_biases
 from edgekit.quantize.insert import insert
 from edgekit.quantize.rounding import Rounding, has_kernels
 from edgekit.quantize.trial import Trials
@@ -22,10 +22,11 @@ from edgekit.quantize.weights import IntegerWeights, Rule, WeightRule, round_wei
 
 @dataclass(frozen=True)
 class Repair:
-    """How weights are rounded, and whether biases are corrected."""
+    """How weights are rounded, by rule or learned from there on; whether biases are corrected."""
 
     weights: WeightRule
     biases: bool
+    learned: bool = False
 
 
 PLAIN = Repair(WeightRule("minmax", "nearest"), biases=False)
@@ -55,6 +56,7 @@ def written(graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibratio
 
 def written_with(graph: ir.Model, plan: Plan, scales: Scales, weights: IntegerWeights, means: Means | None) -> ir.Model:
     """means: of the channels, where biases are to be corrected by them."""
+    graph = with_learned_biases(graph, plan, weights)
     corrected = correct_biases(graph, plan, weights, means) if means is not None else graph
     return insert(corrected, plan, scales, weights)
 

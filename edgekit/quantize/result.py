@@ -44,6 +44,7 @@ class Quantized:
     scales: Scales
     methods: Choice
     weight_rule: WeightRule
+    rounding_learned: bool = False
     equalized: bool
     biases_corrected: bool
     error_before: float

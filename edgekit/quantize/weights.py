@@ -35,10 +35,11 @@ class WeightRule:
 
 @dataclass(frozen=True, eq=False)
 class IntegerWeight:
-    """Weights as integers, and what they stand for."""
+    """Weights as integers, and what they stand for. bias: (O,) the real one that goes with them, None for the op's."""
 
     q: affine.IntArray
     qparams: affine.QParams
+    bias: NDArray[np.float32] | None = None
 
     @property
     def real(self) -> NDArray[np.float32]:
@@ -146,6 +147,7 @@ def round_weights(
         (x,) = data_inputs(node)
         input_scale = float(scales[plan.group_read(node, x.name or "").name].scale)
         held = (known or {}).get(node.name or "")
+        bias = bias if held is None or held.bias is None else held.bias
         if held is not None and (bias is None or _fits(bias, held.qparams, input_scale)):
             found[node.name or ""] = held
             continue

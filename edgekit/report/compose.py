@@ -156,7 +156,9 @@ def _repairs(quantized: Quantized) -> tuple[str, ...]:
         done.append("bias correction")
     if quantized.weight_rule.scale == "mse":
         done.append("weight scales of least squared error")
-    if quantized.weight_rule.rounding == "balanced":
+    if quantized.rounding_learned:
+        done.append("learned rounding of weights")
+    elif quantized.weight_rule.rounding == "balanced":
         done.append("balanced rounding of weights")
     return tuple(done)
 

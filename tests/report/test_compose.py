@@ -56,6 +56,7 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         equalized=False,
         biases_corrected=True,
         weight_rule=WeightRule("mse", "balanced"),
+        rounding_learned=False,
         base=model,
         int16_because={"node_a": "over budget"},
     )
@@ -80,10 +81,12 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         plan=assign(model),
         equalized=True,
         biases_corrected=False,
-        weight_rule=WeightRule("minmax", "nearest"),
+        weight_rule=WeightRule("minmax", "balanced"),
+        rounding_learned=True,
         base=model,
         int16_because={},
     )
     assert compose.quantization_facts(plain, recipe.Quantize(), "default", (), calibrated=False).repairs == (
         "cross-layer equalization",
+        "learned rounding of weights",
     )

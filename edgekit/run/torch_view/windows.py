@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -238,3 +239,29 @@ def _weight(node: ir.Node) -> ir.Value:
     value = node.inputs[1]
     assert value is not None
     return value
+
+
+def positions(node: ir.Node, x: Tensor, most: int, seed: int) -> Tensor:
+    """(groups, places, inputs): what a linear op multiplies with its weights at some places of a batch, drawn by seed.
+
+    x: what the op reads; inputs are in the weights' order. At least one place per sample.
+    """
+    if node.op_type != "Conv":
+        rows = x.reshape(-1, x.shape[-1])
+        return rows[_drawn(len(rows), most, seed)].unsqueeze(0)
+    window = Window(node, facts.static_shape(_weight(node))[2:])
+    x = padded(x, window.declared(x.shape[2:]))
+    for axis, (extent, stride, dilation) in enumerate(
+        zip(window.extent, window.stride, window.dilation, strict=True), start=2
+    ):
+        x = x.unfold(axis, extent, stride)[..., ::dilation]
+    size = x.shape[2 : 2 + window.rank]
+    chosen = _drawn(math.prod(size), max(1, most // len(x)), seed)
+    where: Any = (slice(None), *torch.unravel_index(chosen, size))
+    seen: Tensor = x.movedim(1, 1 + window.rank)[where]  # (N, places, C, *kernel)
+    return seen.reshape(len(x) * len(chosen), window.groups, -1).transpose(0, 1)
+
+
+def _drawn(count: int, most: int, seed: int) -> Tensor:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[:most].sort().values
