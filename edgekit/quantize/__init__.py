@@ -24,7 +24,7 @@ from edgekit.quantize.assign import Plan, assign
 from edgekit.quantize.blocks import cut
 from edgekit.quantize.borders import even_borders
 from edgekit.quantize.calibrate import Calibration, calibrate
-from edgekit.quantize.choose import TRIALS, Choice, method_of, scales_of, search, search_by_blocks
+from edgekit.quantize.choose import TRIALS, Choice, first_choice, method_of, scales_of, search, search_by_blocks
 from edgekit.quantize.equalize import equalize
 from edgekit.quantize.learn import Effort, learned
 from edgekit.quantize.norms import NO_NORMS, Norms
@@ -43,6 +43,9 @@ HELD_OUT_AT_LEAST = 4
 SEARCH_MACS = 3 * 10**11
 """What the search of the ranges may compute: larger models are searched on fewer samples, down to the least, and what
 is still too large block by block."""
+EQUALIZED, EQUALIZED_BY_FEW = 0.6, 0.25
+"""Share of the error that equalized channels may leave, to be worth it. Each channel then fills the range that it has
+shown, so that a new sample is cut off in one of many, the likelier the fewer samples there were."""
 VALUE_MACS = 50  # what a value costs that is written, quantized and read again, in ONNX Runtime on x86
 GROUPS_PER_BLOCK = 4  # at least: what a range does to the values behind it shows a few ops later
 
@@ -80,7 +83,10 @@ def quantize(
     if (even := equalize(graph, bases[0].calibration.peaks)) is not None:
         bases.append(Base(even, calibrate(even, plan, samples, held_out, workers, progress)))
     with Trials(graph, plan, bases[0].calibration.held_out, workers) as trials:
-        base = min(bases, key=lambda base: _first_error(plan, base, trials)) if len(bases) > 1 else bases[0]
+        base = bases[0]
+        worth = EQUALIZED_BY_FEW if base.calibration.few else EQUALIZED
+        if len(bases) > 1 and _first_error(plan, bases[1], trials) < worth * _first_error(plan, base, trials):
+            base = bases[1]
         graph, calibration = base.graph, base.calibration
         choice = _methods(plan, calibration, ranges, trials, graph, progress)
         scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))
@@ -110,7 +116,7 @@ def quantize(
 
 def _first_error(plan: Plan, base: Base, trials: Trials) -> float:
     """What a graph loses before anything is searched."""
-    scales = scales_of(plan, base.calibration.fit, {})
+    scales = scales_of(plan, base.calibration.fit, first_choice(plan, few=base.calibration.few))
     return trials.of(written(base.graph, plan, scales, base.calibration, FIRST_REPAIR), scales)
 
 
@@ -120,7 +126,10 @@ def _methods(
     """The rule of each group's range: the user's, or the best found."""
     if ranges != "auto":
         return dict.fromkeys((group.name for group in plan.groups), ranges)
-    start = scales_of(plan, calibration.fit, {})
+    first = first_choice(plan, few=calibration.few)
+    if calibration.few:
+        return first
+    start = scales_of(plan, calibration.fit, first)
     quantized = written(graph, plan, start, calibration, FIRST_REPAIR)
     trials.open(quantized)
     blocks = _block_count(graph, plan, len(calibration.held_out))

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Queue
 
 import numpy as np
@@ -25,6 +25,7 @@ from edgekit.quantize.assign import Plan
 from edgekit.quantize.correct import channel_axes
 from edgekit.quantize.norms import NO_NORMS, Norms, input_axes
 from edgekit.quantize.observe import Statistics
+from edgekit.quantize.reach import ENOUGH, reaches
 from edgekit.run.observer import InputSeen, Observer, mean_of
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
@@ -36,7 +37,7 @@ ACTIVATION_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """fit: statistics without the held-out samples; all: with them.
+    """fit: statistics without the held-out samples; all: with them; few: too few samples to hold any range against.
 
     means, peaks: value -> (C,) mean and largest magnitude per channel, for the inputs of linear ops and for `norms`;
     squares: the same of the squares, for `norms`; inputs: what the float inputs were; extremes: value -> (N, 2) each
@@ -45,6 +46,7 @@ class Calibration:
 
     fit: Mapping[str, Statistics]
     all: Mapping[str, Statistics]
+    few: bool
     means: Mapping[str, NDArray[np.float64]]
     peaks: Mapping[str, NDArray[np.float64]]
     squares: Mapping[str, NDArray[np.float64]]
@@ -74,6 +76,7 @@ def calibrate(
     squares: dict[str, NDArray[np.float64]] = {}
     inputs: dict[str, InputSeen] = {}
     extremes: dict[str, list[NDArray[np.float32]]] = {}
+    fit_extremes: dict[str, list[NDArray[np.float32]]] = {}
     kept: dict[str, Arrays] = {}
     watched = [name for name in norms if name in {value.name for node in graph.graph for value in node.outputs}]
     all_axes = channel_axes(graph, plan) | dict.fromkeys(watched, 1)
@@ -88,6 +91,8 @@ def calibrate(
                 worker.become(Observer, *made, what="running the float model")
             kept = _stream(graph, workers, samples, apart, advance)
             fit = _added(fit, _merged(workers))
+            for name, found in _extremes(workers):
+                fit_extremes.setdefault(name, []).append(found)
             workers[0].call("update", list(kept.values()))
             advance(len(kept))
             everything = _added(everything, _merged(workers))
@@ -100,9 +105,11 @@ def calibrate(
     observe.check_not_all_zero(graph, everything, len(samples))
     observe.check_finite(everything)
     ordered = [kept[name] for name in sorted(kept)]
+    everything = _reaching(everything, extremes)
     return Calibration(
-        fit=fit if len(samples) > len(kept) else everything,
+        fit=_reaching(fit, fit_extremes) if len(samples) > len(kept) else everything,
         all=everything,
+        few=len(samples) < ENOUGH,
         means=means,
         peaks=peaks,
         squares=squares,
@@ -110,6 +117,14 @@ def calibrate(
         extremes={name: _in_order(np.concatenate(found)) for name, found in extremes.items()},
         held_out=ordered,
     )
+
+
+def _reaching(
+    statistics: Mapping[str, Statistics], extremes: Mapping[str, list[NDArray[np.float32]]]
+) -> dict[str, Statistics]:
+    """With an estimate of where a new sample goes."""
+    found = reaches({name: np.concatenate(parts) for name, parts in extremes.items()})
+    return {name: replace(seen, reach=found[name]) for name, seen in statistics.items()}
 
 
 def one_by_one(graph: ir.Model, samples: Samples) -> Iterator[tuple[str, Arrays]]:

@@ -21,9 +21,15 @@ Choice = Mapping[str, Method]
 """Group name -> the rule that gives its range."""
 
 FIRST: Method = "mse"
+FOR_FEW: Method = "reach"
 TRIALS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
 GAIN = 0.005  # a rule must lower the error by this share to replace another: less is noise of few samples
 SAME = 0.04  # ranges no end of which is further apart than this share are one trial: what is won by less is noise
+
+
+def first_choice(plan: Plan, *, few: bool) -> Choice:
+    """Before anything is searched; of few samples nothing is to be searched, for none can be spared to judge on."""
+    return dict.fromkeys((group.name for group in plan.groups), FOR_FEW if few else FIRST)
 
 
 def scales_of(plan: Plan, statistics: Mapping[str, Statistics], choice: Choice) -> dict[str, affine.QParams]:

@@ -21,18 +21,22 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """low, high: exact extremes; counts: (65536,) int64, elements per bin of the fixed grid."""
+    """low, high: exact extremes; counts: (65536,) int64, elements per bin of the fixed grid; reach: the range that a
+    new sample hardly leaves, None where nobody estimated it."""
 
     low: float
     high: float
     counts: Counts
+    reach: tuple[float, float] | None = None
 
     @staticmethod
     def merged(parts: Sequence[Statistics]) -> Statistics:
+        reaches = [part.reach or (part.low, part.high) for part in parts]
         return Statistics(
             min(part.low for part in parts),
             max(part.high for part in parts),
             np.sum([part.counts for part in parts], axis=0),
+            (min(low for low, _ in reaches), max(high for _, high in reaches)),
         )
 
     def points(self) -> tuple[NDArray[np.float64], Counts]:

@@ -6,6 +6,7 @@ mse         the range with the smallest expected squared error
                 sum over v of  (v - clamp(v))^2  +  step^2 / 12 for every v inside that is not 0
 entropy     the range whose quantized distribution is closest to the float one in Kullback-Leibler divergence
             (Migacz 2017, "8-bit inference with TensorRT"), on the range's own 255 steps
+reach       where a new sample hardly goes beyond (`reach`), for few samples
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgekit.quantize.observe import Statistics
 
-Method = Literal["minmax", "percentile", "mse", "entropy"]
+Method = Literal["minmax", "percentile", "mse", "entropy", "reach"]
 Range = tuple[float, float]
 _Error = Callable[[NDArray[np.float64], NDArray[np.float64], float, float], float]
 """Of values, ascending, that occur `weights` times each, in the range from low to high, which holds 0."""
@@ -39,6 +40,8 @@ def candidate(statistics: Statistics, method: Method) -> Range:
             return _least(statistics, _squared_error)
         case "entropy":
             return _least(statistics, _divergence)
+        case "reach":
+            return _with_zero(*(statistics.reach or (statistics.low, statistics.high)))
 
 
 def _with_zero(low: float, high: float) -> Range:

@@ -101,7 +101,7 @@ class Observer:
 
     def extremes(self) -> dict[str, NDArray[np.float32]]:
         """Value -> (observations, 2) the smallest and largest of each sample, in the order in which they came."""
-        return {name: np.frombuffer(found, np.float32).reshape(-1, 2) for name, found in self._extremes.items()}
+        return {name: np.array(found, np.float32).reshape(-1, 2) for name, found in self._extremes.items()}
 
     def inputs(self) -> dict[str, InputSeen]:
         """What the model's float inputs were."""

@@ -40,7 +40,7 @@ def calibrated(x=X, held_out=5, workers=2, model=MODEL):
 
 
 def as_bytes(statistics: dict[str, Statistics]):
-    return {name: (found.low, found.high, found.counts.tobytes()) for name, found in statistics.items()}
+    return {name: (found.low, found.high, found.reach, found.counts.tobytes()) for name, found in statistics.items()}
 
 
 def test_held_out_samples_count_in_all_and_not_in_fit():
@@ -60,6 +60,15 @@ def test_order_and_workers_change_nothing(workers):
     assert {name: mean.tolist() for name, mean in one.means.items()} == {
         name: mean.tolist() for name, mean in other.means.items()
     }
+
+
+def test_few_samples_change_with_nothing_either():
+    one, other = calibrated(X[:6], 2, 1), calibrated(X[5::-1].copy(), 2, 3)
+    assert as_bytes(one.fit) == as_bytes(other.fit)
+    assert one.few and not calibrated().few
+    for found in (one.fit["r"], one.all["r"]):
+        assert found.reach[0] == 0.0 and found.reach[1] > found.high
+    assert calibrated().all["r"].reach == (0.0, calibrated().all["r"].high)
 
 
 def test_memory_for_one_value_at_a_time(monkeypatch):
@@ -87,8 +96,8 @@ def test_nothing_but_zeros_is_refused():
     assert refused.value.code == "EK412"
 
 
-def quantized(ranges="auto", keep_float=()):
-    return quantize(MODEL, load_samples({"x": X}), [Here(), Here()], ranges, keep_float)
+def quantized(ranges="auto", keep_float=(), x=X):
+    return quantize(MODEL, load_samples({"x": x}), [Here(), Here()], ranges, keep_float)
 
 
 def test_the_door_keeps_what_helps():
@@ -97,6 +106,12 @@ def test_the_door_keeps_what_helps():
     assert 0 < found.error_after <= found.error_before < 0.05
     assert set(found.methods) == {group.name for group in found.plan.groups}
     assert found.calibration_count == COUNT
+
+
+def test_of_few_samples_ranges_reach_further():
+    few, exact = quantized(x=X[:6]), quantized("minmax", x=X[:6])
+    assert set(few.methods.values()) == {"reach"}
+    assert all(few.scales[name].scale > exact.scales[name].scale for name in few.scales)
 
 
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse", "entropy"])
