@@ -110,6 +110,7 @@ HINTS = {
     "preprocess.scale": "write a number other than 0, or a fraction such as '1/255'",
     "preprocess.mean": "write one number, or one per channel: [0.485, 0.456, 0.406]",
     "preprocess.std": "write one number above 0, or one per channel: [0.229, 0.224, 0.225]",
+    "budget.max_drop": "write a number above 0, such as 0.5; `edgekit quantize --help` says in which unit",
     "model.inputs": "write inputs = { name = [1, 3, 224, 224] }",
 }
 
