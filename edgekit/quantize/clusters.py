@@ -53,6 +53,11 @@ def _leaders(nodes: list[ir.Node]) -> dict[ir.Node, ir.Node]:
         makers = [producer for value in node.inputs if value is not None and (producer := value.producer()) in order]
         if not cost.macs(node) and makers:
             _join(leader, node, max(makers, key=lambda maker: order[maker]), order)
+    for node in reversed(nodes):  # what is only moved before its first integer op belongs to that
+        if RULES[node.op_type] is Scale.SHARED and leader[node] is node:
+            readers = [use.node for value in node.outputs for use in value.uses() if use.node in order]
+            if readers:
+                _join(leader, node, min(readers, key=lambda reader: order[reader]), order)
     return leader
 
 

@@ -26,7 +26,11 @@ CLAMP_TOLERANCE = 0.501  # steps; rounding the zero point may move the ends of t
 
 def insert(graph: ir.Model, plan: Plan, scales: Scales, weights_of: IntegerWeights) -> ir.Model:
     """The quantized graph: the same values under the same names, computed in steps of `scales`."""
-    graph = graph.clone()
+    return insert_into(graph.clone(), plan, scales, weights_of)
+
+
+def insert_into(graph: ir.Model, plan: Plan, scales: Scales, weights_of: IntegerWeights) -> ir.Model:
+    """The same, in place: for a graph that nobody else has."""
     return _Insertion(graph, plan, scales, weights_of).run()
 
 

@@ -14,7 +14,7 @@ from edgekit.progress import Progress
 from edgekit.quantize.assign import LINEAR, Plan, Scales
 from edgekit.quantize.calibrate import Calibration
 from edgekit.quantize.correct import Means, correct_biases, with_learned_biases
-from edgekit.quantize.insert import insert
+from edgekit.quantize.insert import insert, insert_into
 from edgekit.quantize.rounding import Rounding, has_kernels
 from edgekit.quantize.trial import Trials
 from edgekit.quantize.weights import IntegerWeights, Rule, WeightRule, round_weights
@@ -57,8 +57,9 @@ def written(graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibratio
 def written_with(graph: ir.Model, plan: Plan, scales: Scales, weights: IntegerWeights, means: Means | None) -> ir.Model:
     """means: of the channels, where biases are to be corrected by them."""
     graph = with_learned_biases(graph, plan, weights)
-    corrected = correct_biases(graph, plan, weights, means) if means is not None else graph
-    return insert(corrected, plan, scales, weights)
+    if means is None:
+        return insert(graph, plan, scales, weights)
+    return insert_into(correct_biases(graph, plan, weights, means), plan, scales, weights)
 
 
 def repaired(

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from queue import Queue
 
 from edgekit.graph import opset
 from edgekit.progress import Progress
@@ -52,19 +55,29 @@ def sensitivities(
     found = clusters(quantized.base, quantized.plan)
     if not found:
         return ()
-    wide = _int16(quantized, found) if int16 else None
-    with (
-        Trials(quantized.base, quantized.plan, quantized.held_out, workers) as trials,
-        progress.step("measuring sensitivity", len(found)) as advance,
-    ):
-        measured: list[Sensitivity] = []
-        for cluster in found:
+    widest = _int16(quantized, found) if int16 else None
+
+    def measured(cluster: Cluster) -> Sensitivity:
+        trials = free.get()
+        try:
             error = _alone(quantized, quantized.plan, quantized.scales, cluster, trials)
-            widens = wide is not None and not quantized.plan.int8_nodes.isdisjoint(cluster.nodes)
-            int16_error = _alone(quantized, *wide, cluster, trials) if wide is not None and widens else None
-            measured.append(Sensitivity(cluster=cluster, error=error, int16_error=int16_error))
+            widens = widest is not None and not quantized.plan.int8_nodes.isdisjoint(cluster.nodes)
+            int16_error = _alone(quantized, *widest, cluster, trials) if widest is not None and widens else None
+        finally:
+            free.put(trials)
+        return Sensitivity(cluster=cluster, error=error, int16_error=int16_error)
+
+    free: Queue[Trials] = Queue()
+    with ExitStack() as stack:
+        for worker in workers:  # each runs all samples of a graph: opening one costs more than running it
+            free.put(stack.enter_context(Trials(quantized.base, quantized.plan, quantized.held_out, [worker])))
+        pool = stack.enter_context(ThreadPoolExecutor(len(workers)))
+        advance = stack.enter_context(progress.step("measuring sensitivity", len(found)))
+        ranked: list[Sensitivity] = []
+        for each in pool.map(measured, found):
+            ranked.append(each)
             advance(1)
-    return tuple(sorted(measured, key=lambda each: -each.error))
+    return tuple(sorted(ranked, key=lambda each: -each.error))
 
 
 def _int16(quantized: Quantized, found: Sequence[Cluster]) -> tuple[Plan, Scales] | None:
@@ -80,4 +93,4 @@ def _alone(quantized: Quantized, plan: Plan, scales: Scales, cluster: Cluster, t
     narrow, narrow_scales = only(plan, scales, quantized.base, cluster.nodes)
     if not narrow.integer_nodes:
         return 0.0
-    return trials.of(quantized.written(narrow, narrow_scales), narrow_scales)
+    return trials.of_constant(quantized.written(narrow, narrow_scales))

@@ -55,6 +55,11 @@ class Trials:
         self.open(quantized)
         return self.error(scales)
 
+    def of_constant(self, quantized: ir.Model) -> float:
+        """The same where nothing else is to be tried of the graph: its scales stay constants."""
+        self._all("open", files.to_bytes(quantized))
+        return self.error({})
+
     def enter(self, block: Block) -> None:
         """The next block of the graph that is open; the blocks are entered and left in order, each once."""
         quantized = with_scale_inputs(block.quantized, self._groups)

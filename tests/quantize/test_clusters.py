@@ -59,6 +59,13 @@ def test_ops_before_the_first_product_stand_by_themselves():
     assert second.nodes == ("node_y",)
 
 
+def test_moves_before_the_first_product_belong_to_it():
+    nodes = [node("Erf", ["x"], ["e"]), node("Transpose", ["e"], ["t"], perm=[0, 1, 3, 2]), conv("t", "y")]
+    (only,) = found(nodes, {"w": W})
+    assert only.nodes == ("node_t", "node_y")
+    assert (only.name, only.computing) == ("node_y", ("node_y",))
+
+
 def test_what_is_float_already_is_in_none():
     nodes = [conv("x", "a"), node("Erf", ["a"], ["e"]), conv("e", "y", "v")]
     assert [cluster.nodes for cluster in found(nodes)] == [("node_a",), ("node_y",)]
