@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir as ir
 
@@ -32,7 +32,6 @@ from edgekit.quantize.coverage import Coverage
 from edgekit.quantize.decompose import decompose_hard_swish
 from edgekit.quantize.doubts import Examination, examined
 from edgekit.quantize.norms import Norms, first_norm
-from edgekit.quantize.retrain import Training, Wanted, retrain
 from edgekit.quantize.scheme import SCHEMES
 from edgekit.quantize.sensitivity import Sensitivity, sensitivities
 from edgekit.quantize.weights_only import quantize_weights
@@ -43,12 +42,14 @@ from edgekit.run.checkpoint import check_checkpoint
 from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
-from edgekit.run.train import Course
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 from edgekit.simplify import simplify, unroll
 from edgekit.verify import suited, verify
 from edgekit.verify.result import Verification
+
+if TYPE_CHECKING:
+    from edgekit.quantize.retrain import Training
 
 NOTHING = Given()
 SYNTHESIZED = 32  # inputs to make up where no samples are given
@@ -208,6 +209,9 @@ def _retrained(
     recipe: Recipe, quantized: Quantized, samples: Samples, checkpoint: Path, progress: Progress
 ) -> tuple[Quantized, Training]:
     """Trained as integers, where that is better."""
+    from edgekit.quantize.retrain import Wanted, retrain  # not at the top: torch takes seconds to import
+    from edgekit.run.train import Course
+
     qat = recipe.qat
     assert qat.epochs is not None
     course = Course(epochs=qat.epochs, batch=qat.batch, lr=qat.lr, optimizer=qat.optimizer, seed=recipe.data.seed)

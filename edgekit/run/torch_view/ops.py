@@ -58,6 +58,9 @@ def folded(function: Callable[[Tensor, Tensor], Tensor]) -> Row:
 
 def clip(node: ir.Node) -> Function:
     """Bounds are inputs, attributes before opset 11; constant ones are numbers."""
+    x = node.inputs[0]
+    if x is not None and not facts.is_float(x):  # a number of Python's is a float, which a large integer does not fit
+        return lambda x, low=None, high=None: x if low is None and high is None else x.clamp(low, high)
     if all(facts.constant(value) is not None for value in node.inputs[1:] if value is not None):
         bounds = [facts.scalar(value) for value in (*node.inputs[1:], None, None)[:2]]
         low, high = (facts.attribute(node, name, bound) for name, bound in zip(("min", "max"), bounds, strict=True))
