@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edgekit.errors import EdgekitError
 
 State = dict[str, Any]
@@ -32,6 +30,8 @@ class Checkpoint:
         check_checkpoint(self.path, self.resume)
         if not self.resume:
             return None
+        import torch  # not at the top: the street looks for checkpoints long before it needs torch
+
         try:
             found = torch.load(self.path, weights_only=True)
         except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as broken:
@@ -44,6 +44,8 @@ class Checkpoint:
 
     def write(self, state: State) -> None:
         """Beside the old one, then in its place."""
+        import torch
+
         part = self.path.with_name(f"{self.path.name}.part")
         try:
             with part.open("wb") as file:
