@@ -28,6 +28,7 @@ from torch import Tensor
 from edgekit import affine
 
 SWEEPS = 20
+BLOCK = 128  # inputs
 SETTLED = 0.001  # of the weights: a sweep that changes fewer is the last
 TINY = torch.finfo(torch.float64).tiny
 
@@ -60,23 +61,25 @@ class Moments:
         self.output += y.sum(1)
         self.count += x.shape[1]
 
-    def problem(self, *, bias: bool) -> tuple[Tensor, Tensor]:
-        """H (g, n, n) and C (g, n, o); where a bias takes up the shift of the mean, of what is left then."""
-        h, c = self.inputs / self.count, self.crossed / self.count
-        if not bias:
-            return h, c
-        x, y = self.input / self.count, self.output / self.count
-        return h - x.unsqueeze(2) * x.unsqueeze(1), c - x.unsqueeze(2) * y.unsqueeze(1)
+    def problem(self, weights: Tensor, ridge: float, *, bias: bool) -> tuple[Tensor, Tensor]:
+        """H + r (g, n, n) and C + r W^T (g, n, o). weights: W (g, o, n).
+
+        Where a bias takes up the shift of the mean, they are of what is left then. The sums' own memory is used.
+        """
+        h, c = self.inputs.div_(self.count), self.crossed.div_(self.count)
+        if bias:
+            x = self.input / self.count
+            h.baddbmm_(x.unsqueeze(2), x.unsqueeze(1), alpha=-1)
+            c.baddbmm_(x.unsqueeze(2), (self.output / self.count).unsqueeze(1), alpha=-1)
+        diagonal = h.diagonal(dim1=1, dim2=2)
+        r = ridge * diagonal.mean(1).clamp_min(TINY)
+        diagonal += r.unsqueeze(1)
+        c += r[:, None, None] * weights.transpose(1, 2)
+        return h, c
 
     def shift(self, weights: Tensor) -> Tensor:
         """(g, o) what a bias has to add so that the mean of the outputs is right. weights: (g, o, n)."""
         return (self.output - (weights @ self.input.unsqueeze(2)).squeeze(2)) / self.count
-
-
-def with_ridge(h: Tensor, c: Tensor, ridge: float, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """H + r and C + r W^T. weights: W (g, o, n)."""
-    r = (ridge * h.diagonal(dim1=1, dim2=2).mean(1).clamp_min(TINY))[:, None, None]
-    return h + r * torch.eye(h.shape[1], dtype=h.dtype), c + r * weights.transpose(1, 2)
 
 
 def descended(q: Tensor, h: Tensor, c: Tensor, scale: Tensor) -> Tensor:
@@ -88,14 +91,25 @@ def descended(q: Tensor, h: Tensor, c: Tensor, scale: Tensor) -> Tensor:
     left = c.transpose(1, 2) / scale.unsqueeze(2) - q @ h  # minus half the slope, in steps
     curvature = h.diagonal(dim1=1, dim2=2).clamp_min(TINY)
     for _ in range(SWEEPS):
-        changed = 0
-        for i in range(q.shape[2]):
-            wanted = (q[:, :, i] + left[:, :, i] / curvature[:, None, i]).round()
-            change = wanted.clamp(-affine.WEIGHT_MAX, affine.WEIGHT_MAX) - q[:, :, i]
-            if count := int(change.count_nonzero()):
-                q[:, :, i] += change
-                left -= change.unsqueeze(2) * h[:, None, i]
-                changed += count
-        if changed <= SETTLED * q.numel():
+        before = q.clone()
+        for start in range(0, q.shape[2], BLOCK):  # what a block changes reaches the others at once, as one product
+            part = slice(start, start + BLOCK)
+            moved = _descend(q[:, :, part], left[:, :, part].clone(), h[:, part, part], curvature[:, None, part])
+            left.baddbmm_(moved, h[:, part], alpha=-1)
+        if int((q != before).count_nonzero()) <= SETTLED * q.numel():
             break
     return q
+
+
+def _descend(q: Tensor, left: Tensor, h: Tensor, curvature: Tensor) -> Tensor:
+    """One input after the other, in place; by how much q changed."""
+    before = q.clone()
+    for i in range(q.shape[2]):
+        wanted = (
+            (q[:, :, i] + left[:, :, i] / curvature[:, :, i]).round_().clamp_(-affine.WEIGHT_MAX, affine.WEIGHT_MAX)
+        )
+        change = wanted - q[:, :, i]
+        if change.any():
+            q[:, :, i] = wanted
+            left.baddbmm_(change.unsqueeze(2), h[:, None, i], alpha=-1)
+    return q - before

@@ -30,7 +30,7 @@ from edgekit.quantize.assign import Plan, Scales, data_inputs
 from edgekit.quantize.calibrate import one_by_one
 from edgekit.quantize.correct import with_zero_biases
 from edgekit.quantize.insert import insert
-from edgekit.quantize.least_squares import Moments, descended, with_ridge
+from edgekit.quantize.least_squares import Moments, descended
 from edgekit.quantize.weights import IntegerWeight, IntegerWeights
 from edgekit.run.torch_view import Tensors, to_torch
 from edgekit.run.torch_view.frontier import Frontier, bytes_per_sample, stages
@@ -168,7 +168,7 @@ def _fitted(layer: Layer, moments: Moments, ridge: float) -> IntegerWeight:
     qparams = layer.start.qparams
     scale = torch.from_numpy(np.broadcast_to(qparams.scale, (groups * outputs,)).astype(np.float64))
     scale = scale.reshape(groups, outputs)
-    h, c = with_ridge(*moments.problem(bias=has_bias), ridge, layer.weight)
+    h, c = moments.problem(layer.weight, ridge, bias=has_bias)
     q = descended(_rows(layer.node, torch.from_numpy(layer.start.q.astype(np.float64))), h, c, scale)
     integers = _stored(layer.node, q).to(torch.int8).numpy()
     if not has_bias:
