@@ -147,6 +147,7 @@ BAD = {
     "unknown metric": (f"quantize {GOOD} --metric top2", "EK152", USAGE, "did you mean"),
     "metric without labels": ("quantize good.onnx --data shape.npz --metric top1", "EK602", USAGE, "labels"),
     "metric without targets": (f"quantize {GOOD} --metric psnr", "EK602", USAGE, "targets"),
+    "a precision that is none": (f"quantize {GOOD} --precision int9", "EK189", USAGE, "'--precision': 'int9' is not"),
     "--threads 0": (f"quantize {GOOD} --threads 0", "EK189", USAGE, "--threads"),
     "--threads beyond any machine": (f"quantize {GOOD} --threads 99999999", "EK152", USAGE, "threads"),
     "--calib-count 0": (f"quantize {GOOD} --calib-count 0", "EK189", USAGE, "--calib-count"),

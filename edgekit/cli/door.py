@@ -78,6 +78,7 @@ def _usage(error: Exception) -> int:
     close = getattr(error, "possibilities", None) or ()
     guess = f"did you mean {' or '.join(close)}? " if close else ""
     said = error.message if close else error.format_message()  # type: ignore[attr-defined]
+    said = said.replace("Value error, ", "")  # pydantic's word for what a validator raises
     what, fix = f"cannot read the command line of `{where}`", f"{guess}`{where} --help` lists what it takes"
     return _say(in_words(EdgekitError("EK189", what, said, fix)), Exit.USAGE)
 

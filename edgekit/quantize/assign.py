@@ -26,6 +26,8 @@ from edgekit.quantize.scheme import DEFAULT, FLOAT_IN_TENSORRT, NO_TENSORRT_KERN
 from edgekit.quantize.union import Key, Union
 from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL, Widths, widths
 
+NAMED = 6  # of a model's nodes, where none of a user's spelling is near
+
 
 class Scale(Enum):
     """What an op asks of its output's scale."""
@@ -213,8 +215,13 @@ def check_known(wanted: Set[str], names: list[str]) -> None:
             "EK414",
             f"cannot keep '{name}' in float",
             "the simplified model has no node of that name",
-            f"did you mean '{near[0]}'?" if near else "name nodes with --keep-float as report.json does",
+            f"did you mean '{near[0]}'?" if near else f"name one of its nodes: {_some(names)}",
         )
+
+
+def _some(names: list[str]) -> str:
+    said = ", ".join(f"'{name}'" for name in names[:NAMED])
+    return said + (f" and {len(names) - NAMED} more, which the float ONNX file shows" if len(names) > NAMED else "")
 
 
 def reason_for_float(node: ir.Node, int8_values: set[str], int16: bool = False) -> str | None:

@@ -175,3 +175,11 @@ def test_a_node_that_is_not_there_cannot_be_kept():
     with pytest.raises(EdgekitError, match="did you mean 'node_a'") as caught:
         plan([conv("x", "a"), node("Relu", ["a"])], W, keep_float=["nodea"])
     assert caught.value.code == "EK414"
+
+
+def test_what_can_be_kept_is_named_where_no_name_is_near():
+    nodes = [node("Relu", ["x"], [f"v{i}"]) for i in range(8)]
+    with pytest.raises(EdgekitError) as caught:
+        plan([*nodes, node("Relu", ["v0"])], [], keep_float=["features.7"])
+    assert caught.value.fix.startswith("name one of its nodes: 'node_v0', 'node_v1', ")
+    assert caught.value.fix.endswith(" and 3 more, which the float ONNX file shows")
