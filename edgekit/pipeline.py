@@ -49,7 +49,7 @@ from edgekit.verify import suited, verify
 from edgekit.verify.result import Verification
 
 if TYPE_CHECKING:
-    from edgekit.quantize.retrain import Training
+    from edgekit.run.teach import Training
 
 NOTHING = Given()
 SYNTHESIZED = 32  # inputs to make up where no samples are given
@@ -209,7 +209,8 @@ def _retrained(
     recipe: Recipe, quantized: Quantized, samples: Samples, checkpoint: Path, progress: Progress
 ) -> tuple[Quantized, Training]:
     """Trained as integers, where that is better."""
-    from edgekit.quantize.retrain import Wanted, retrain  # not at the top: torch takes seconds to import
+    from edgekit.quantize.retrain import retrain  # not at the top: torch takes seconds to import
+    from edgekit.run.teach import Wanted
     from edgekit.run.train import Course
 
     qat = recipe.qat

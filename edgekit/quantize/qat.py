@@ -20,7 +20,6 @@ Sources: Esser et al. 2020, "Learned Step Size Quantization", arXiv 1902.08153; 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -38,6 +37,7 @@ from edgekit.quantize.insert import insert, scale_name
 from edgekit.quantize.rounding import rounded
 from edgekit.quantize.weights import IntegerWeight, IntegerWeights
 from edgekit.run.objective import Objective, answers_of
+from edgekit.run.teach import identity_of
 from edgekit.run.torch_view import to_torch
 from edgekit.run.train import Learned
 from edgekit.samples import Batch
@@ -201,12 +201,7 @@ class Student:
         return graph
 
     def identity(self) -> str:
-        """Of what there was before any training."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, learned in self.learned.items():
-            digest.update(f"{name}|{tuple(learned.tensor.shape)}|".encode())
-            digest.update(learned.tensor.detach().numpy().tobytes())
-        return digest.hexdigest()
+        return identity_of(self)
 
 
 def fake_quantized(weight: Tensor, scale: Tensor, axis: int | None) -> Tensor:

@@ -13,7 +13,7 @@ from edgekit.report.json import to_json
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
     from edgekit.quantize.doubts import Examination
-    from edgekit.quantize.retrain import Training
+    from edgekit.run.teach import Training
     from edgekit.verify.result import Verification
 
 

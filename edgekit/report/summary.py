@@ -11,7 +11,7 @@ from edgekit.report.facts import BudgetFacts, FileFacts, Report
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
-    from edgekit.quantize.retrain import Training
+    from edgekit.run.teach import Training
     from edgekit.verify.result import Score, Verification
 
 METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "mse": "MSE", "mae": "MAE", "sqnr": "SQNR"}

@@ -9,10 +9,9 @@ from edgekit.progress import SILENT
 from edgekit.quantize.agree import agreeing_scales
 from edgekit.quantize.insert import insert
 from edgekit.quantize.result import Quantized
-from edgekit.quantize.retrain import HELD_OUT_SHARE, Wanted, judged, retrain
+from edgekit.quantize.retrain import retrain
 from edgekit.quantize.weights import WeightRule
-from edgekit.run.objective import objective
-from edgekit.run.torch_view import to_torch
+from edgekit.run.teach import HELD_OUT_SHARE, Wanted
 from edgekit.run.train import Course
 from edgekit.samples import load_samples
 from tests.models import run
@@ -100,13 +99,3 @@ def test_another_training_is_not_gone_on_with(tmp_path) -> None:
     with pytest.raises(EdgekitError) as refused:
         retrained(wanted(tmp_path, resume=True), (X, (LABELS + 1) % 5))
     assert refused.value.code == "EK923"
-
-
-def test_judging_counts_and_averages() -> None:
-    samples = load_samples((X, LABELS)).renamed(["x"])
-    found = judged(GRAPH, objective(to_torch(MODEL), MODEL, samples, 0.0), samples)
-    y = run(GRAPH, {"x": X})["y"]
-    assert found.top1 == pytest.approx(np.mean(y.argmax(1) == LABELS), abs=1 / len(X))
-    logs = y - y.max(1, keepdims=True)
-    logs = logs - np.log(np.exp(logs).sum(1, keepdims=True))
-    assert found.loss == pytest.approx(-logs[np.arange(len(X)), LABELS].mean(), rel=1e-2)

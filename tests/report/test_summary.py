@@ -7,8 +7,8 @@ import pytest
 
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
-from edgekit.quantize.retrain import Judged, Training
 from edgekit.report import summary
+from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
 from tests.reports import REPORT, SLOW, VERIFICATION, file, latency
 
