@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.graph.check import checked
+from edgekit.progress import SILENT
+from edgekit.prune import Goal, prune
+from edgekit.prune.finetune import finetune
+from edgekit.run.teach import Wanted
+from edgekit.run.train import Course
+from edgekit.samples import load_samples
+from tests.models import run
+from tests.prune import nets
+
+MODEL = nets.residual()
+CUT = prune(MODEL, Goal(share=0.6, multiple=1)).graph
+X = np.random.default_rng(0).normal(0, 1, (96, *nets.Image[1:])).astype(np.float32)
+Y = np.concatenate([run(MODEL, {"x": X[i : i + 1]})["y"] for i in range(len(X))])
+LABELS = Y.argmax(1)
+
+
+def tuned(path, samples=X, lr=0.02, distilled=0.5, resume=False, batch=16):
+    course = Course(epochs=4, batch=batch, lr=lr)
+    wanted = Wanted(course=course, distilled=distilled, checkpoint=path / "net.training", resume=resume)
+    return finetune(CUT, MODEL, load_samples(samples).renamed(["x"]), wanted, SILENT)
+
+
+def weights_of(graph) -> dict[str, bytes]:
+    return {name: value.const_value.tobytes() for name, value in graph.graph.initializers.items()}
+
+
+@pytest.mark.parametrize(
+    ("samples", "labels"),
+    [(X, False), ((X, LABELS), True), (({"x": X}, {"y": Y}), False)],
+    ids=["distilled", "labels", "targets"],
+)
+def test_a_cut_graph_comes_back(tmp_path, samples, labels) -> None:
+    found, training = tuned(tmp_path, samples)
+    assert training.kept and training.after.loss < training.before.loss
+    assert training.labels is labels
+    assert (training.after.top1 is not None) is labels
+    assert training.distilled == (1.0 if samples is X else 0.5)
+    assert weights_of(checked(found)) != weights_of(CUT)
+
+
+def test_what_is_worse_is_not_kept(tmp_path) -> None:
+    found, training = tuned(tmp_path, lr=10.0)
+    assert not training.kept
+    assert found is CUT
+
+
+def test_a_training_is_repeated_bit_by_bit_and_gone_on_with(tmp_path) -> None:
+    first, training = tuned(tmp_path)
+    for path, resume in ((tmp_path, True), (tmp_path / "again", False)):
+        path.mkdir(exist_ok=True)
+        again, same = tuned(path, resume=resume)
+        assert same == replace(training, where=same.where)
+        assert weights_of(again) == weights_of(first)
+    with pytest.raises(EdgekitError) as refused:
+        tuned(tmp_path, lr=0.01, resume=True)
+    assert refused.value.code == "EK923"
+
+
+def test_what_comes_in_is_left_as_it_is(tmp_path) -> None:
+    before = weights_of(CUT)
+    tuned(tmp_path)
+    assert weights_of(CUT) == before
