@@ -18,7 +18,7 @@ from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.lower import Lowered, Wishes, lower
 from edgekit.outputs import FileKey, Outputs
-from edgekit.progress import Progress
+from edgekit.progress import Timed
 from edgekit.quantize import Quantized
 from edgekit.recipe import Recipe
 from edgekit.run.ahead import ahead
@@ -32,6 +32,20 @@ Answers = Iterator[list[NDArray[Any]]]
 """The model's outputs in order, batch by batch."""
 Replay = Callable[[], Answers | None]
 """The answers from their beginning; None where the model is its own float file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is settled once the model is a graph. answers: what the model itself says of the evaluation samples; wishes:
+    how files should look."""
+
+    recipe: Recipe
+    captured: Captured
+    answers: Replay
+    data: Data
+    outputs: Outputs
+    wishes: Wishes
+    progress: Timed
 
 
 @contextmanager
@@ -58,17 +72,17 @@ def named(answers: Answers | None, captured: Captured) -> Iterator[Arrays] | Non
 
 
 def lowered_files(
-    graphs: Mapping[FileKey, ir.Model], outputs: Outputs, wishes: Wishes, folder: Path | None = None
+    graphs: Mapping[FileKey, ir.Model], run: Run, folder: Path | None = None
 ) -> tuple[list[Lowered], list[EdgekitError]]:
     """Every file that can be written, and what stood in the way of the others. folder: None for what is kept."""
-    folder = folder or outputs.folder
+    folder = folder or run.outputs.folder
     folder.mkdir(exist_ok=True)
     lowered: list[Lowered] = []
     refusals: list[EdgekitError] = []
     for (precision, format), graph in graphs.items():
-        path = folder / outputs.names[precision, format]
+        path = folder / run.outputs.names[precision, format]
         try:
-            lowered.append(lower(graph, format, precision, path, wishes))
+            lowered.append(lower(graph, format, precision, path, run.wishes))
         except EdgekitError as error:
             refusals.append(error)
     return lowered, refusals
@@ -82,57 +96,48 @@ def running(lowered: Sequence[Lowered], recipe: Recipe) -> Iterator[list[Runner]
 
 
 def verified(
-    recipe: Recipe,
-    captured: Captured,
+    run: Run,
     graph: ir.Model | None,
     answers: Answers | None,
     runners: Sequence[Runner],
-    data: Data,
-    progress: Progress,
     *,
     because: Mapping[str, str] | None = None,
     watch: Callable[[Arrays], None] | None = None,
 ) -> Verification | None:
-    if data.evaluation is None or not runners:
+    if run.data.evaluation is None or not runners:
         return None
     return verify(
-        named(answers, captured),
+        named(answers, run.captured),
         runners,
-        data.evaluation,
-        metric=recipe.verify.metric,
+        run.data.evaluation,
+        metric=run.recipe.verify.metric,
         graph=graph,
-        layers=recipe.verify.layers,
+        layers=run.recipe.verify.layers,
         watch=watch,
         because=because,
-        progress=progress,
+        progress=run.progress,
     )
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Writes the files of a candidate where nobody keeps them, and compares them with the model."""
+    """Writes the files of a candidate where nobody keeps them, and compares them with the model. graph: in float."""
 
-    recipe: Recipe
-    captured: Captured
+    run: Run
     graph: ir.Model
-    answers: Replay
-    outputs: Outputs
-    wishes: Wishes
-    data: Data
-    progress: Progress
 
     def __call__(self, candidate: Quantized) -> Verification:
-        recipe = self.recipe
+        run, recipe = self.run, self.run.recipe
         graphs: dict[FileKey, ir.Model] = {
             (recipe.quantize.precision, format): checked(candidate.graph) for format in recipe.output.formats
         }
-        answers = self.answers()
+        answers = run.answers()
         if answers is None:  # the model is judged by its own float file
             graphs = {("float32", "onnx"): self.graph, **graphs}
-        lowered, refusals = lowered_files(graphs, self.outputs, self.wishes, self.outputs.unkept)
+        lowered, refusals = lowered_files(graphs, run, run.outputs.unkept)
         if all(file.artifact.precision == "float32" for file in lowered):
             raise refusals[0]
         with running(lowered, recipe) as runners:
-            found = verified(recipe, self.captured, None, answers, runners, self.data, self.progress)
+            found = verified(run, None, answers, runners)
         assert found is not None, "a budget without samples to judge on is refused"
         return found

@@ -40,6 +40,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"bundle", "capture", "lower", "profile", "prune", "quantize", "simplify", "verify"}),
     frozenset({"report"}),
     frozenset({"budget", "judging", "search"}),
+    frozenset({"finish", "integers", "start"}),
     frozenset({"pipeline"}),
     frozenset({"api"}),
     frozenset({"cli"}),

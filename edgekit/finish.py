@@ -1,0 +1,182 @@
+"""What every run ends with: its files, held against the model, measured, and told of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import onnx_ir as ir
+
+from edgekit import budget
+from edgekit.artifact import Arrays, Format
+from edgekit.data import Data
+from edgekit.device import Device
+from edgekit.errors import EdgekitError
+from edgekit.judging import Run, lowered_files, running, verified
+from edgekit.lower import Lowered, Wishes, lower
+from edgekit.outputs import FileKey
+from edgekit.profile import Latency, measure
+from edgekit.quantize.coverage import Coverage
+from edgekit.quantize.doubts import Examination, examined
+from edgekit.quantize.norms import Norms
+from edgekit.quantize.result import Quantized
+from edgekit.recipe import Recipe, SchemeName
+from edgekit.report import Report, compose, this_machine
+from edgekit.report.facts import BudgetFacts, Candidate, DataFacts, QuantizationFacts
+from edgekit.run.runner import Runner
+from edgekit.verify.result import Verification
+
+if TYPE_CHECKING:
+    from edgekit.run.teach import Training
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was written: lowered is kept, peers are only measured; refusals: why there are no more."""
+
+    lowered: Sequence[Lowered]
+    refusals: Sequence[EdgekitError]
+    peers: Sequence[Lowered] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the files do. verification: None without samples to judge on."""
+
+    verification: Verification | None
+    latencies: tuple[Latency, ...]
+
+
+class Told(TypedDict, total=False):
+    """What a report says of some runs only; see `Report`."""
+
+    data: DataFacts
+    quantization: QuantizationFacts
+    budget: BudgetFacts | None
+    calibration: Examination | None
+    training: Training | None
+
+
+def wishes(recipe: Recipe, device: Device | None, data: Data, scheme: SchemeName = "default") -> Wishes:
+    symmetric = scheme == "symmetric"
+    metadata = {
+        "layout": recipe.output.layout,
+        "version": version("edgekit"),
+        "preprocess": recipe.preprocess.to_metadata(),
+        "uncalibrated": data.synthesized,
+        "scheme": scheme,
+        "labels": list((data.any.class_names if data.any is not None else None) or ()),
+    }
+    return Wishes(
+        activations="int8" if symmetric else device.onnx_activations if device is not None else "uint8",
+        nhwc=recipe.output.layout == "nhwc",
+        io_int8=recipe.quantize.io == "int8",
+        tensorrt=symmetric,
+        batch=recipe.output.batch,
+        metadata=metadata,
+    )
+
+
+def written(graphs: Mapping[FileKey, ir.Model], run: Run, peers: Mapping[Format, ir.Model] | None = None) -> Files:
+    """The files that are kept. peers: float graphs to measure beside them."""
+    with run.progress.step("lowering"):
+        lowered, refusals = lowered_files(graphs, run)
+        return Files(lowered, refusals, _float_peers(peers, lowered, run) if peers is not None else ())
+
+
+def tried(
+    run: Run,
+    base: ir.Model,
+    files: Files,
+    *,
+    because: Mapping[str, str] | None = None,
+    watch: Callable[[Arrays], None] | None = None,
+) -> Found:
+    """Every file on the evaluation samples, and on the clock. base: the float graph that they were made of."""
+    with running([*files.lowered, *files.peers], run.recipe) as runners:
+        kept = runners[: len(files.lowered)]
+        verification = verified(run, base, run.answers(), kept, because=because, watch=watch)
+        return Found(verification, _measured(runners, run))
+
+
+def told(run: Run, graph: ir.Model, files: Files, found: Found, **more: Unpack[Told]) -> Report:
+    """The report, also beside the files. graph: the model in float."""
+    recipe, outputs = run.recipe, run.outputs
+    report = Report(
+        version=version("edgekit"),
+        directory=str(outputs.directory),
+        model=compose.model_facts(outputs.stem, recipe.model, run.captured, graph),
+        machine=this_machine(),
+        files=tuple(compose.file_facts(file, outputs.directory) for file in files.lowered),
+        verification=found.verification,
+        latencies=found.latencies,
+        notes=tuple(_notes(run, files)),
+        stages_s=run.progress.seconds,
+        **more,
+    )
+    outputs.keep(report.to_json())
+    return report
+
+
+def budget_facts(
+    recipe: Recipe,
+    verification: Verification | None,
+    quantized: Quantized | None = None,
+    candidates: tuple[Candidate, ...] = (),
+) -> BudgetFacts | None:
+    if recipe.budget.max_drop is None or verification is None:
+        return None
+    return budget.facts(recipe.budget.max_drop, verification, quantized, candidates)
+
+
+def calibration_facts(quantized: Quantized | None, norms: Norms, data: Data, coverage: Coverage) -> Examination | None:
+    """What speaks against the calibration samples, where somebody gave some."""
+    if quantized is None or data.synthesized:
+        return None
+    base = quantized.calibrated
+    return examined(
+        base.graph,
+        quantized.plan,
+        base.calibration,
+        norms,
+        data.for_calibration,
+        given=data.given,
+        copies=data.copies,
+        evaluation=data.evaluation,
+        coverage=coverage,
+    )
+
+
+def _notes(run: Run, files: Files) -> list[str]:
+    """Doubts and decisions in whole sentences."""
+    data, batch = run.data, run.recipe.output.batch
+    said = [*run.captured.notes, *data.notes, *(note for file in files.lowered for note in file.notes)]
+    if batch > 1:
+        said.append(f"a run of a TFLite file takes {batch} samples, and so does its latency")
+    said += [f"not written: {refusal.what}: {refusal.why}" for refusal in files.refusals]
+    if data.evaluation is None:
+        said.append("not verified: there are no samples to judge on (--data or --eval)")
+    return said
+
+
+def _measured(runners: Sequence[Runner], run: Run) -> tuple[Latency, ...]:
+    """Latency of each file on this machine."""
+    if run.data.any is None or not runners:
+        return ()
+    return measure(runners, next(run.data.any.take([0]).batches(1)).inputs, progress=run.progress)
+
+
+def _float_peers(graphs: Mapping[Format, ir.Model], lowered: Sequence[Lowered], run: Run) -> list[Lowered]:
+    """Float files that are only measured: in each runtime, what INT8 must be faster than, where it can be written."""
+    formats = {file.artifact.format for file in lowered}
+    floats = {file.artifact.format for file in lowered if file.artifact.precision == "float32"}
+    run.outputs.unkept.mkdir(exist_ok=True)
+    peers: list[Lowered] = []
+    for format in sorted(formats - floats):
+        path = run.outputs.unkept / f"{run.outputs.stem}.{format}"
+        with suppress(EdgekitError):  # an op without a float form: then there is nothing to be faster than
+            peers.append(lower(graphs[format], format, "float32", path, replace(run.wishes, io_int8=False)))
+    return peers

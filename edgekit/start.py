@@ -1,0 +1,75 @@
+"""What every run starts with: its samples, its model, and the model's graph."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from edgekit import budget
+from edgekit.capture import Captured, Loaded, Source, capture, load
+from edgekit.data import Data, Given, read_data, with_synthesized
+from edgekit.graph.check import checked
+from edgekit.progress import Progress
+from edgekit.recipe import Recipe
+from edgekit.samples import Samples
+from edgekit.simplify import simplify, unroll
+from edgekit.verify import suited
+
+SYNTHESIZED = 32  # inputs to make up where no samples are given
+
+
+def source(recipe: Recipe, given: Given) -> Source:
+    return Source(
+        path=recipe.model.path or "",
+        factory=recipe.model.factory,
+        inputs=recipe.model.inputs,
+        trust_pickle=recipe.model.trust_pickle,
+        module=given.model,
+    )
+
+
+def read(recipe: Recipe, given: Given, progress: Progress, *, calibrate: bool) -> Data:
+    """The samples, held against the metric before any work is done."""
+    with progress.step("reading samples"):
+        data = read_data(recipe, given, calibrate=calibrate)
+        if data.evaluation is not None:
+            suited(recipe.verify.metric, data.evaluation)
+        return data
+
+
+def check_budget(recipe: Recipe, data: Data, progress: Progress, *, calibrates: bool) -> None:
+    """Before any work is done: a budget must be one that the samples can judge."""
+    if recipe.budget.max_drop is None:
+        return
+    metric = None if data.evaluation is None else suited(recipe.verify.metric, data.evaluation)
+    budget.refuse_unjudgeable(data, metric, calibrates=calibrates)
+    assert metric is not None and data.evaluation is not None
+    if (doubt := budget.beyond_the_samples(recipe.budget.max_drop, metric, len(data.evaluation))) is not None:
+        progress.note(doubt)
+
+
+def loaded(recipe: Recipe, given: Given, samples: Samples | None, progress: Progress) -> Loaded:
+    with progress.step("loading the model"):
+        return load(source(recipe, given), samples.signature if samples is not None else None)
+
+
+def synthesized(model: Loaded, data: Data, progress: Progress) -> Data:
+    """With made-up samples to calibrate on."""
+    with progress.step("synthesising inputs", SYNTHESIZED) as advance:
+        return with_synthesized(data, model.synthesize(SYNTHESIZED, advance))
+
+
+def captured(model: Loaded, progress: Progress) -> Captured:
+    with progress.step("capturing the model"):
+        return capture(model)
+
+
+def simplified(found: Captured, progress: Progress) -> ir.Model:
+    """The float graph that all else is made of."""
+    with progress.step("simplifying"):
+        return checked(simplify(found.graph))
+
+
+def unrolled(graph: ir.Model, progress: Progress) -> ir.Model:
+    """With loops over time written out, as integers and TFLite files have them."""
+    with progress.step("simplifying"):
+        return checked(unroll(graph))
