@@ -87,6 +87,7 @@ def quantize(
         worth = EQUALIZED_BY_FEW if base.calibration.few else EQUALIZED
         if len(bases) > 1 and _first_error(plan, bases[1], trials) < worth * _first_error(plan, base, trials):
             base = bases[1]
+        del bases[1:]  # the other one's weights
         graph, calibration = base.graph, base.calibration
         choice = _methods(plan, calibration, ranges, trials, graph, progress)
         scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))

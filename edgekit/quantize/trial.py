@@ -19,6 +19,7 @@ from edgekit.graph import files
 from edgekit.quantize.assign import Plan, Scales
 from edgekit.quantize.blocks import Block
 from edgekit.quantize.insert import scale_name, zero_point_name
+from edgekit.run.crew import Idle
 from edgekit.run.trial import Signal, Trial
 from edgekit.run.worker import Worker
 
@@ -39,8 +40,11 @@ class Trials:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._pool.shutdown()
+        if kind is None:
+            for worker in self._workers:
+                worker.become(Idle, what="starting ONNX Runtime")
 
     def open(self, quantized: ir.Model) -> None:
         """From now on, measure this graph."""

@@ -40,12 +40,17 @@ def ahead(make: Callable[[], Iterable[T]], what: str, forks: bool = FORKS) -> It
     with tempfile.TemporaryFile() as stderr:
         pid, pipe = _forked(make, stderr)
         with pipe:
+            backlog = _Backlog()
+            reader = threading.Thread(target=backlog.fill, args=(pipe,), daemon=True)
+            reader.start()
             try:
-                yield _received(pid, pipe, stderr, what)
+                yield _received(pid, backlog, stderr, what)
             finally:
+                backlog.leave()
                 with suppress(ProcessLookupError, ChildProcessError):  # it is gone, and was waited for
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
+                reader.join()  # the pipe's other end is closed
 
 
 def _forked(make: Callable[[], Iterable[T]], stderr: IO[bytes]) -> tuple[int, IO[bytes]]:
@@ -62,8 +67,8 @@ def _forked(make: Callable[[], Iterable[T]], stderr: IO[bytes]) -> tuple[int, IO
     return pid, os.fdopen(reading, "rb")
 
 
-def _received(pid: int, pipe: IO[bytes], stderr: IO[bytes], what: str) -> Iterator[T]:
-    while (parts := read_frame(pipe)) is not None:
+def _received(pid: int, backlog: _Backlog, stderr: IO[bytes], what: str) -> Iterator[T]:
+    while (parts := backlog.take()) is not None:
         failed, value, trace = unpacked(parts)
         if failed:
             raise told(value, trace, what)
@@ -72,6 +77,45 @@ def _received(pid: int, pipe: IO[bytes], stderr: IO[bytes], what: str) -> Iterat
         yield value[0]
     _, status = os.waitpid(pid, 0)
     raise death(what, os.waitstatus_to_exitcode(status), tail(stderr))
+
+
+class _Backlog:
+    """Frames between the thread that reads them and the one that takes them, at most BACKLOG_BYTES.
+
+    They wait here and not in the copy, so that it can end, and with it what the model takes, once it is through.
+    """
+
+    def __init__(self) -> None:
+        self._frames: deque[tuple[list[bytearray] | None, int]] = deque()
+        self._bytes = 0
+        self._left = False
+        self._changed = threading.Condition()
+
+    def fill(self, pipe: IO[bytes]) -> None:
+        """Read frames until there are no more of them, or nobody wants them."""
+        frame: list[bytearray] | None = []
+        while frame is not None and not self._left:
+            frame = read_frame(pipe)
+            size = sum(map(len, frame or ()))
+            with self._changed:
+                self._changed.wait_for(lambda: self._bytes < BACKLOG_BYTES or self._left)
+                self._frames.append((frame, size))
+                self._bytes += size
+                self._changed.notify_all()
+
+    def take(self) -> list[bytearray] | None:
+        """The next one; None where the copy is gone."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._frames))
+            frame, size = self._frames.popleft()
+            self._bytes -= size
+            self._changed.notify_all()
+        return frame
+
+    def leave(self) -> None:
+        with self._changed:
+            self._left = True
+            self._changed.notify_all()
 
 
 # ---- the copy ------------------------------------------------------------------------------------------------------
@@ -94,46 +138,18 @@ def _serve(make: Callable[[], Iterable[T]], reading: int, writing: int, stderr: 
 
 
 def _produce(make: Callable[[], Iterable[T]], pipe: IO[bytes]) -> None:
-    backlog = _Backlog()
-    writer = threading.Thread(target=backlog.drain, args=(pipe,), daemon=True)
-    writer.start()
     try:
         for value in make():
-            backlog.put(packed((False, (value,), "")))
-        backlog.put(packed((False, None, "")))
+            _write(pipe, packed((False, (value,), "")))
+        end = packed((False, None, ""))
     except Exception as error:  # whatever it is, the parent shall hear of it
-        backlog.put(packed((True, as_edgekit_error(error), traceback.format_exc())))
-    backlog.put(None)
-    writer.join()
+        end = packed((True, as_edgekit_error(error), traceback.format_exc()))
+    _write(pipe, end)
 
 
-class _Backlog:
-    """Frames between the thread that makes them and the one that writes them, at most BACKLOG_BYTES."""
-
-    def __init__(self) -> None:
-        self._frames: deque[tuple[Parts | None, int]] = deque()
-        self._bytes = 0
-        self._changed = threading.Condition()
-
-    def put(self, frame: Parts | None) -> None:
-        size = sum(memoryview(part).nbytes for part in frame or ())
-        with self._changed:
-            self._changed.wait_for(lambda: self._bytes < BACKLOG_BYTES)
-            self._frames.append((frame, size))
-            self._bytes += size
-            self._changed.notify_all()
-
-    def drain(self, pipe: IO[bytes]) -> None:
-        """Write frames until None; the process ends where nobody reads them any more."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._frames))
-                frame, size = self._frames.popleft()
-                self._bytes -= size
-                self._changed.notify_all()
-            if frame is None:
-                return
-            try:
-                write_frame(pipe, frame)
-            except BrokenPipeError:
-                os._exit(0)
+def _write(pipe: IO[bytes], frame: Parts) -> None:
+    """The process ends where nobody reads any more."""
+    try:
+        write_frame(pipe, frame)
+    except BrokenPipeError:
+        os._exit(0)

@@ -44,7 +44,7 @@ class Session:
     """
 
     def __init__(self, model: bytes | str, threads: int = 1, *, as_written: bool = False) -> None:
-        self._model, self._as_written = model, as_written
+        self._title = _title(model)
         self._session = _opened(model, _options(threads, as_written))
         self.inputs = [value.name for value in self._session.get_inputs()]
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -58,7 +58,7 @@ class Session:
                 raise MemoryError(_one_line(error)) from None
             raise EdgekitError(
                 "EK906",
-                f"onnxruntime cannot run {_title(self._model)}",
+                f"onnxruntime cannot run {self._title}",
                 _one_line(error),
                 "give inputs of the shapes and types that `edgekit inspect` shows",
             ) from None
@@ -68,14 +68,15 @@ class Session:
         session = self._session
         return lambda: session.run(None, inputs)
 
-    def optimized(self) -> bytes:
-        """The ONNX file of the graph that is executed, as ONNX Runtime saves it."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "optimized.onnx"
-            options = _options(threads=1, as_written=self._as_written)
-            options.optimized_model_filepath = str(path)
-            _opened(self._model, options)
-            return path.read_bytes()
+
+def optimized(model: bytes | str, *, as_written: bool = False) -> bytes:
+    """The ONNX file of the graph that a `Session` executes, as ONNX Runtime saves it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimized.onnx"
+        options = _options(threads=1, as_written=as_written)
+        options.optimized_model_filepath = str(path)
+        _opened(model, options)
+        return path.read_bytes()
 
 
 def version() -> str:
@@ -94,7 +95,12 @@ def _options(threads: int, as_written: bool) -> onnxruntime.SessionOptions:
 
 def _opened(model: bytes | str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(model, options, providers=PROVIDERS)
+        if isinstance(model, str):
+            return onnxruntime.InferenceSession(model, options, providers=PROVIDERS)
+        with tempfile.NamedTemporaryFile(suffix=".onnx") as file:  # of bytes a session would keep a copy
+            file.write(model)
+            file.flush()
+            return onnxruntime.InferenceSession(file.name, options, providers=PROVIDERS)
     except _FAILURES as error:
         raise EdgekitError(
             "EK905",

@@ -139,7 +139,9 @@ class OpenFile:
         return timing.time_runs(self._prepared, count)
 
     def optimized(self) -> bytes:
-        return cast("ort.Session", self._session).optimized()
+        from edgekit.run import ort
+
+        return ort.optimized(str(self._artifact.path))
 
     def kernels(self) -> tuple[Kernel, ...]:
         return cast("litert.Interpreter", self._session).ops()

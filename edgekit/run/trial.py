@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Arrays
 from edgekit.run import ort
+from edgekit.run.memory import trim
 
 
 class Signal(NamedTuple):
@@ -32,17 +33,22 @@ class Trial:
 
     def __init__(self, float_model: bytes, samples: Sequence[Arrays]) -> None:
         self._samples = samples
+        self._quantized: ort.Session | None = None
         reference = ort.Session(float_model, threads=1)
         self._expected = [reference.run(sample) for sample in samples]
         self._signals = [{name: _signal(real) for name, real in expected.items()} for expected in self._expected]
 
     def open(self, quantized_model: bytes) -> None:
         """From now on, measure this graph, whose scales are inputs."""
+        self._quantized = None  # before the next is there
+        trim()
         self._quantized = ort.Session(quantized_model, threads=1, as_written=True)
+        trim()
         self._real = [dict(sample) for sample in self._samples]
         self._found = [dict(sample) for sample in self._samples]
 
     def errors(self, scales: Arrays) -> Errors:
+        assert self._quantized is not None
         outputs = (_run(self._quantized, sample, scales) for sample in self._samples)
         return [
             [(_square(found[name], real), signals[name]) for name, real in expected.items()]

@@ -24,6 +24,7 @@ from typing import IO, Any, BinaryIO, Self
 
 from edgekit.errors import EdgekitError
 from edgekit.run.frames import packed, read_frame, unpacked, write_frame
+from edgekit.run.memory import trim
 
 TAIL_BYTES = 4096  # of the child's stderr, shown when it dies
 GRACE_S = 1.0  # for the child to go by itself once its stdin is closed
@@ -238,23 +239,31 @@ def serve() -> None:
     """Answer the parent until it closes its end. Never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _own_pipes()
-    target: object = None
+    target: list[object] = []
     while (parts := read_frame(requests)) is not None:
-        try:
-            first, args = unpacked(parts)
-            if callable(first):
-                target, result = first(*args), None
-            else:
-                result = getattr(target, first)(*args)
-            answer = packed((False, result, ""))
-        except Exception as error:  # whatever it is, the parent shall hear of it
-            answer = packed((True, as_edgekit_error(error), traceback.format_exc()))
+        answer = _answered(parts, target)
         try:
             write_frame(answers, answer)
         except BrokenPipeError:
             break
     sys.stderr.flush()
     os._exit(0)  # at once: a runtime's own teardown is of no use to anybody
+
+
+def _answered(parts: list[bytearray], target: list[object]) -> list[bytes | memoryview]:
+    """parts: of a request, which are taken; target: the object that was built last, if any."""
+    try:
+        first, args = unpacked(parts)
+        parts.clear()
+        if not callable(first):
+            return packed((False, getattr(target[0], first)(*args), ""))
+        target.clear()  # before another is built: two models at once are one too many for a small machine
+        trim()
+        target.append(first(*args))
+        trim()
+        return packed((False, None, ""))
+    except Exception as error:  # whatever it is, the parent shall hear of it
+        return packed((True, as_edgekit_error(error), traceback.format_exc()))
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:

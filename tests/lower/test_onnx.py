@@ -63,7 +63,7 @@ def test_only_weights_and_biases_stay_signed():
 
 
 def test_everything_fuses():
-    optimized = onnx.load_from_string(ort.Session(lowered().data).optimized())
+    optimized = onnx.load_from_string(ort.optimized(lowered().data))
     found = [one.op_type for one in optimized.graph.node]
     assert not {"Conv", "Gemm", "Add", "Mul", "Sigmoid", "GlobalAveragePool", "FusedConv"} & set(found)
     assert found.count("QLinearConv") == 2
@@ -114,9 +114,7 @@ def test_every_integer_crosses_the_border_whole():
 
 def test_everything_fuses_between_integers():
     signed = {p: lowered(io_int8=p).data for p in (False, True)}
-    found = {
-        p: [n.op_type for n in onnx.load_from_string(ort.Session(d).optimized()).graph.node] for p, d in signed.items()
-    }
+    found = {p: [n.op_type for n in onnx.load_from_string(ort.optimized(d)).graph.node] for p, d in signed.items()}
     kernels = {
         p: sorted(op for op in ops if op not in ("QuantizeLinear", "DequantizeLinear")) for p, ops in found.items()
     }

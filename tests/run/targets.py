@@ -93,3 +93,19 @@ class Cannot:
 class DiesWhileBuilt:
     def __init__(self) -> None:
         os._exit(3)
+
+
+class Alone:
+    """Counts how many of its kind are there."""
+
+    living = 0
+
+    def __init__(self, load: bytes) -> None:
+        type(self).living += 1
+        self.others, self.load = type(self).living - 1, load
+
+    def __del__(self) -> None:
+        type(self).living -= 1
+
+    def company(self) -> int:
+        return self.others

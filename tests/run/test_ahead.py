@@ -133,3 +133,16 @@ def test_torch_runs_in_the_copy() -> None:
         yield float((x @ x).sum())
 
     assert taken(make)[0] == pytest.approx(here, rel=1e-4)
+
+
+@linux
+def test_a_copy_that_is_through_ends_before_its_values_are_taken() -> None:
+    with ahead(lambda: [os.getpid()] * 9, WHAT) as values:
+        pid = next(values)
+        for _ in range(200):
+            if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("it is still there")
+        assert list(values) == [pid] * 8

@@ -17,7 +17,7 @@ import pytest
 
 from edgekit.errors import EdgekitError, Exit
 from edgekit.run.worker import Worker
-from tests.run.targets import Cannot, DiesWhileBuilt, Echo
+from tests.run.targets import Alone, Cannot, DiesWhileBuilt, Echo
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPT_S = 2.0  # far above what ending a process takes, far below what the child was told to sleep
@@ -61,6 +61,12 @@ class TestAnswers:
 
     def test_finds_modules_where_the_parent_does(self, worker: Worker) -> None:
         assert worker.call("path") == sys.path
+
+    def test_an_object_is_gone_before_the_next_is_built(self) -> None:
+        with Worker(Alone, bytes(1 << 20), what="running a model") as worker:
+            for _ in range(3):
+                worker.become(Alone, bytes(1 << 20), what="running another")
+                assert worker.call("company") == 0
 
     def test_does_not_run_the_users_script_again(self, worker: Worker) -> None:
         assert worker.call("main_module") is None
