@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from edgekit.progress import Progress
-from edgekit.run.objective import Objective, answers_of, objective
+from edgekit.run.objective import Objective, answers_of, objective, remembering
 from edgekit.run.teach import Training, Wanted, identity_of, teach
 from edgekit.run.torch_view import to_graph, to_torch
 from edgekit.run.train import Learned
@@ -58,7 +58,7 @@ def finetune(
 ) -> tuple[ir.Model, Training]:
     """The better one of a graph and its trained self. original: before channels were cut, whose answers are learned
     from; samples: named as the graph's inputs."""
-    told = objective(to_torch(original), original, samples, wanted.distilled)
+    told = remembering(objective(to_torch(original), original, samples, wanted.distilled), original, samples, progress)
     tuned, training = teach(Tuner(cut, told), cut, told, samples, wanted, progress)
     return (tuned.graph if training.kept else cut), training
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from edgekit.progress import Progress
 from edgekit.quantize.qat import Student
 from edgekit.quantize.result import Quantized
-from edgekit.run.objective import objective
+from edgekit.run.objective import objective, remembering
 from edgekit.run.teach import Training, Wanted, teach
 from edgekit.run.torch_view import to_torch
 from edgekit.samples import Samples
@@ -16,7 +16,7 @@ from edgekit.samples import Samples
 def retrain(quantized: Quantized, samples: Samples, wanted: Wanted, progress: Progress) -> tuple[Quantized, Training]:
     """The better one of a quantized graph and its trained self. samples: named as the graph's inputs."""
     base = quantized.base
-    told = objective(to_torch(base), base, samples, wanted.distilled)
+    told = remembering(objective(to_torch(base), base, samples, wanted.distilled), base, samples, progress)
     student = Student(quantized.graph, base, quantized.plan, quantized.scales, told)
     trained, training = teach(student, quantized.graph, told, samples, wanted, progress)
     if not training.kept:

@@ -14,8 +14,9 @@ teacher of the same size.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
@@ -23,16 +24,33 @@ from torch.nn import functional
 
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts
+from edgekit.progress import Progress
+from edgekit.run.one_thread import one_thread
 from edgekit.run.torch_view import TorchView
 from edgekit.samples import Batch, Samples
 
 TINY = 1e-12
+REMEMBERED_BYTES = 2**28  # of a teacher's answers
+AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A teacher's, given beforehand. rows: sample's id -> its row in each of `by_output`."""
+
+    rows: Mapping[str, int]
+    by_output: Mapping[str, Tensor]
+
+    def of(self, batch: Batch) -> Mapping[str, Tensor]:
+        rows = torch.tensor([self.rows[one] for one in batch.ids])
+        return {output: answers[rows] for output, answers in self.by_output.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """teacher: the float model; answered: output -> the value that stands for it (see `answers_of`); classes: the
-    output that labels speak of, None where none does; labels, targets: whether the samples have them; distilled: d."""
+    output that labels speak of, None where none does; labels, targets: whether the samples have them; distilled: d;
+    answers: the teacher's to every sample, None where it is asked again each time."""
 
     teacher: TorchView
     answered: Mapping[str, str]
@@ -40,6 +58,7 @@ class Objective:
     labels: bool
     targets: Mapping[str, str]
     distilled: float
+    answers: Answers | None = None
 
     def loss(self, answers: Mapping[str, Tensor], inputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """answers: of the student, by output. A mean over the batch."""
@@ -47,7 +66,7 @@ class Objective:
         if self.distilled < 1:
             total = total + (1 - self.distilled) * self._told(answers, batch)
         if self.distilled > 0:
-            total = total + self.distilled * self._distilled(answers, inputs)
+            total = total + self.distilled * self._distilled(answers, self._wanted(inputs, batch))
         return total
 
     def right(self, answers: Mapping[str, Tensor], batch: Batch) -> int | None:
@@ -68,14 +87,21 @@ class Objective:
         ]
         return torch.stack(told).mean()
 
-    def _distilled(self, answers: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Tensor:
+    def _wanted(self, inputs: Mapping[str, Tensor], batch: Batch) -> Mapping[str, Tensor]:
+        """The teacher's answers, by output."""
+        return self.asked(inputs) if self.answers is None else self.answers.of(batch)
+
+    def asked(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         with torch.no_grad():
             found = self.teacher(inputs, list(self.answered.values()))
+        return {output: found[name] for output, name in self.answered.items()}
+
+    def _distilled(self, answers: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
         return torch.stack(
             [
-                _divergence(answers[output], found[name]) if output == self.classes
-                else _relative(answers[output], found[name])
-                for output, name in self.answered.items()
+                _divergence(answers[output], wanted[output]) if output == self.classes
+                else _relative(answers[output], wanted[output])
+                for output in self.answered
             ]
         ).mean()  # fmt: skip
 
@@ -107,6 +133,38 @@ def objective(teacher: TorchView, graph: ir.Model, samples: Samples, distilled: 
         targets=targets,
         distilled=distilled if told else 1.0,
     )
+
+
+def remembering(told: Objective, graph: ir.Model, samples: Samples, progress: Progress) -> Objective:
+    """With the teacher's answers to all samples, asked once in an order and in batches that the samples' ids decide:
+    an interrupted training learns from the same bits. The same objective where they are too large, are not one per
+    sample (states of several layers, say), or are not wanted. graph: the teacher's.
+    """
+    types = {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
+
+    def ask(batch: Batch) -> Mapping[str, Tensor]:
+        return told.asked({name: torch.from_numpy(np.asarray(x, types[name])) for name, x in batch.inputs.items()})
+
+    if told.distilled == 0 or not _one_each(ask(next(samples.take([0]).batches(1))), 1):
+        return told
+    rows = {one: row for row, one in enumerate(sorted(set(samples.ids)))}
+    place = {one: i for i, one in enumerate(samples.ids)}
+    different = samples.take([place[one] for one in rows])
+    found: dict[str, list[Tensor]] = {output: [] for output in told.answered}
+    with one_thread(), progress.step("asking the float model", len(different)) as advance:
+        for batch in different.batches(AT_ONCE):
+            answers = ask(batch)
+            n_bytes = sum(answer.nbytes for answer in answers.values()) * len(different) / len(batch.ids)
+            if n_bytes > REMEMBERED_BYTES or not _one_each(answers, len(batch.ids)):
+                return told
+            for output, answer in answers.items():
+                found[output].append(answer)
+            advance(len(batch.ids))
+    return replace(told, answers=Answers(rows, {output: torch.cat(parts) for output, parts in found.items()}))
+
+
+def _one_each(answers: Mapping[str, Tensor], count: int) -> bool:
+    return all(answer.dim() > 0 and len(answer) == count for answer in answers.values())
 
 
 def answers_of(graph: ir.Model) -> dict[str, str]:

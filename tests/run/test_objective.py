@@ -4,7 +4,8 @@ import torch
 from torch.nn import functional
 
 from edgekit.errors import EdgekitError
-from edgekit.run.objective import answers_of, objective
+from edgekit.progress import SILENT
+from edgekit.run.objective import answers_of, objective, remembering
 from edgekit.run.torch_view import to_torch
 from edgekit.samples import load_samples
 from tests.models import graph, node, weights
@@ -77,3 +78,34 @@ def test_what_cannot_be_learned() -> None:
     assert "targets do not fit" in refused(CLASSIFIER, ({"x": X}, {"y": X})).what
     integer = graph({"x": (1, 4)}, [node("ArgMax", ["x"], axis=1)])
     assert "no gradient" in refused(integer, X).why
+
+
+def remembered(model, samples, distilled=0.5):
+    given = load_samples(samples).renamed([value.name for value in model.graph.inputs])
+    told = objective(to_torch(model), model, given, distilled)
+    return told, remembering(told, model, given, SILENT)
+
+
+def test_a_teacher_is_asked_once() -> None:
+    told, found = remembered(CLASSIFIER, np.concatenate([X, X[:2]]))
+    batch = next(load_samples(X[[4, 1, 1]]).renamed(["x"]).batches(3))
+    inputs = {"x": torch.from_numpy(batch.inputs["x"])}
+    answers = {"y": torch.zeros(3, 3)}
+    assert loss(found, answers, inputs, batch) == pytest.approx(loss(told, answers, inputs, batch), rel=1e-6)
+    assert loss(found, answers, {}, batch) == loss(found, answers, inputs, batch)
+    assert len(found.answers.by_output["y"]) == len(X)
+    turned = remembered(CLASSIFIER, X[::-1])[1]
+    assert torch.equal(turned.answers.of(batch)["y"], found.answers.of(batch)["y"])
+
+
+def test_a_teacher_is_asked_again_where_its_answers_are_too_many_or_not_one_per_sample(monkeypatch) -> None:
+    turned = graph({"x": (1, 4)}, [node("Gemm", ["x", "w"], ["s"]), node("Transpose", ["s"])], {"w": weights(4, 3)})
+    one = graph({"x": (1, 4)}, [node("ReduceMean", ["x"], keepdims=0)], {})
+    for model in (turned, one):
+        told, found = remembered(model, X)
+        assert found is told
+    told, found = remembered(CLASSIFIER, (X, LABELS), 0.0)
+    assert found is told
+    monkeypatch.setattr("edgekit.run.objective.REMEMBERED_BYTES", 4 * 3 * len(X) - 1)
+    told, found = remembered(CLASSIFIER, X)
+    assert found is told
