@@ -66,6 +66,12 @@ def silenced(graph: ir.Model, channels: Channels, units: Iterable[int]) -> ir.Mo
     return graph
 
 
+def survivors(channels: Channels, units: Iterable[int]) -> dict[str, NDArray[np.bool_]]:
+    """Value -> which of its channels are left when these units are cut."""
+    gone = frozenset(units)
+    return {name: kept(labels, gone) for name, (_, labels) in channels.values.items()}
+
+
 def kept(labels: Ids, gone: Units) -> NDArray[np.bool_]:
     return ~_lost(labels, gone)
 

@@ -1,21 +1,34 @@
-"""Fine-tuning: a graph with channels cut out learns to do without them, from labels, targets and the unpruned graph."""
+"""Fine-tuning: a graph with channels cut out learns to do without them, from labels, targets and the unpruned graph.
+
+Where it brings the cut graph nearer to what it is told, each convolution is trained with a norm behind it (renorm.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.progress import Progress
+from edgekit.prune.renorm import Norm, folded, moments, norm, normed
 from edgekit.run.objective import Objective, answers_of, objective, remembering
-from edgekit.run.teach import Training, Wanted, identity_of, teach
-from edgekit.run.torch_view import to_graph, to_torch
-from edgekit.run.train import Learned
-from edgekit.samples import Batch, Samples
+from edgekit.run.one_thread import one_thread
+from edgekit.run.teach import Training, Wanted, identity_of, parted, teach
+from edgekit.run.torch_view import Tensors, to_graph, to_torch
+from edgekit.run.train import SHARDS, Learned
+from edgekit.samples import Batch, Samples, choose
+
+WATCHED = 2048  # samples that statistics are taken over
+
+Survivors = Mapping[str, NDArray[np.bool_]]
+"""Value -> which of the channels that it had are left."""
+Batches = Callable[[], Iterator[Batch]]
 
 
 @dataclass(frozen=True)
@@ -24,22 +37,29 @@ class Tuned:
 
 
 class Tuner:
-    """A float graph whose parameters are trained."""
+    """A float graph whose parameters are trained. norms: behind which values; watched: what their statistics are taken
+    over in the end."""
 
-    def __init__(self, graph: ir.Model, told: Objective) -> None:
-        self._graph, self._told = graph, told
+    def __init__(self, graph: ir.Model, told: Objective, norms: Mapping[str, Norm], watched: Batches) -> None:
+        self._graph, self._told, self._norms, self._watched = graph, told, norms, watched
         self._view = to_torch(graph)
-        self._types = {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
+        self._types = _types(graph)
         self._answers = answers_of(graph)
-        self._learned = {name: Learned(tensor, _size(tensor)) for name, tensor in self._view.named_parameters()}
+        idle = _idle(graph, norms)
+        self._learned = {
+            name: Learned(tensor, _size(tensor)) for name, tensor in self._view.named_parameters() if name not in idle
+        }
+        for name, one in norms.items():
+            unit = _size(one.gain)
+            self._learned |= {f"{name} gain": Learned(one.gain, unit), f"{name} shift": Learned(one.shift, unit)}
 
     @property
     def learned(self) -> Mapping[str, Learned]:
         return self._learned
 
     def loss(self, batch: Batch) -> Tensor:
-        inputs = {name: torch.from_numpy(np.asarray(x, self._types[name])) for name, x in batch.inputs.items()}
-        found = self._view(inputs, list(self._answers.values()))
+        inputs = _inputs(batch, self._types)
+        found = self._view(inputs, list(self._answers.values()), self._norms)
         answers = {output: found[name] for output, name in self._answers.items()}
         return self._told.loss(answers, inputs, batch)
 
@@ -50,17 +70,75 @@ class Tuner:
         return identity_of(self)
 
     def result(self) -> Tuned:
-        return Tuned(to_graph(self._view, self._graph))
+        graph = to_graph(self._view, self._graph)
+        if not self._norms:
+            return Tuned(graph)
+        inputs = (_inputs(batch, self._types) for batch in self._watched())
+        with one_thread():
+            found = moments(self._view, inputs, list(self._norms), self._norms)
+        return Tuned(folded(graph, self._norms, found))
 
 
 def finetune(
-    cut: ir.Model, original: ir.Model, samples: Samples, wanted: Wanted, progress: Progress
+    cut: ir.Model,
+    original: ir.Model,
+    samples: Samples,
+    wanted: Wanted,
+    progress: Progress,
+    survivors: Survivors | None = None,
 ) -> tuple[ir.Model, Training]:
-    """The better one of a graph and its trained self. original: before channels were cut, whose answers are learned
-    from; samples: named as the graph's inputs."""
+    """The better one of a graph and its trained self.
+
+    original: before channels were cut, whose answers are learned from; samples: named as the graph's inputs; survivors:
+    which channels of the original's values are left (`cut.survivors`), None to train without norms.
+    """
     told = remembering(objective(to_torch(original), original, samples, wanted.distilled), original, samples, progress)
-    tuned, training = teach(Tuner(cut, told), cut, told, samples, wanted, progress)
+    _, rest = parted(samples)
+    seen, rows = choose(rest, WATCHED), max(1, wanted.course.fitting(len(rest)).batch // SHARDS)
+    seen = seen.take(range(len(seen) // rows * rows))
+
+    def watched() -> Iterator[Batch]:
+        return seen.batches(rows)
+
+    with progress.step("looking at what was cut"), one_thread():
+        norms = {} if survivors is None else _norms(cut, original, told, watched, survivors)
+    tuned, training = teach(Tuner(cut, told, norms, watched), cut, told, samples, wanted, progress)
     return (tuned.graph if training.kept else cut), training
+
+
+def _norms(
+    cut: ir.Model, original: ir.Model, told: Objective, watched: Batches, survivors: Survivors
+) -> Mapping[str, Norm]:
+    """Where the statistics from before the cut bring the cut graph nearer to what it is told; else none."""
+    names = [name for name in normed(cut) if name in survivors]
+    inputs = (_inputs(batch, _types(original)) for batch in watched())
+    began = moments(to_torch(original), inputs, names)
+    norms = {name: norm(began[name].of(survivors[name])) for name in names}
+    plain, mended = (_loss(Tuner(cut, told, behind, watched), watched()) for behind in ({}, norms))
+    return norms if mended < plain else {}
+
+
+def _loss(tuner: Tuner, batches: Iterator[Batch]) -> float:
+    with torch.no_grad():
+        return sum(float(tuner.loss(batch)) for batch in batches)
+
+
+def _idle(graph: ir.Model, norms: Mapping[str, Norm]) -> set[str]:
+    """Biases in front of norms, which take them away again."""
+    found: set[str] = set()
+    for name, value in graph.graph.initializers.items():
+        uses = value.uses()
+        if uses and all(use.idx == 2 and use.node.outputs[0].name in norms for use in uses):
+            found.add(name)
+    return found
+
+
+def _inputs(batch: Batch, types: Mapping[str, np.dtype[Any]]) -> Tensors:
+    return {name: torch.from_numpy(np.asarray(x, types[name])) for name, x in batch.inputs.items()}
+
+
+def _types(graph: ir.Model) -> Mapping[str, np.dtype[Any]]:
+    return {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
 
 
 def _size(tensor: Tensor) -> float:

@@ -7,6 +7,7 @@ from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.progress import SILENT
 from edgekit.prune import Goal, prune
+from edgekit.prune.cut import survivors
 from edgekit.prune.finetune import finetune
 from edgekit.run.teach import Wanted
 from edgekit.run.train import Course
@@ -15,16 +16,18 @@ from tests.models import run
 from tests.prune import nets
 
 MODEL = nets.residual()
-CUT = prune(MODEL, Goal(share=0.6, multiple=1)).graph
+PRUNED = prune(MODEL, Goal(share=0.6, multiple=1))
+CUT = PRUNED.graph
+LEFT = survivors(PRUNED.channels, PRUNED.choice.gone)
 X = np.random.default_rng(0).normal(0, 1, (96, *nets.Image[1:])).astype(np.float32)
 Y = np.concatenate([run(MODEL, {"x": X[i : i + 1]})["y"] for i in range(len(X))])
 LABELS = Y.argmax(1)
 
 
-def tuned(path, samples=X, lr=0.02, distilled=0.5, resume=False, batch=16):
+def tuned(path, samples=X, lr=0.02, distilled=0.5, resume=False, batch=16, cut=CUT, left=None):
     course = Course(epochs=4, batch=batch, lr=lr)
     wanted = Wanted(course=course, distilled=distilled, checkpoint=path / "net.training", resume=resume)
-    return finetune(CUT, MODEL, load_samples(samples).renamed(["x"]), wanted, SILENT)
+    return finetune(cut, MODEL, load_samples(samples).renamed(["x"]), wanted, SILENT, left)
 
 
 def weights_of(graph) -> dict[str, bytes]:
@@ -51,15 +54,30 @@ def test_what_is_worse_is_not_kept(tmp_path) -> None:
     assert found is CUT
 
 
-def test_a_training_is_repeated_bit_by_bit_and_gone_on_with(tmp_path) -> None:
-    first, training = tuned(tmp_path)
+def test_norms_are_trained_with_where_the_statistics_from_before_help(tmp_path) -> None:
+    (tmp_path / "plain").mkdir()
+    plain, slower = tuned(tmp_path / "plain")
+    found, training = tuned(tmp_path, left=LEFT)
+    assert training.losses[0] < slower.losses[0] and training.after.loss < slower.after.loss
+    assert [node.op_type for node in checked(found).graph] == [node.op_type for node in CUT.graph]
+    again = []
+    for left in (None, LEFT):  # where it has learned to do without them, they would only harm
+        path = tmp_path / str(len(again))
+        path.mkdir()
+        again.append(weights_of(tuned(path, cut=plain, left=left, lr=1e-4)[0]))
+    assert again[0] == again[1]
+
+
+@pytest.mark.parametrize("left", [None, LEFT], ids=["plain", "norms"])
+def test_a_training_is_repeated_bit_by_bit_and_gone_on_with(tmp_path, left) -> None:
+    first, training = tuned(tmp_path, left=left)
     for path, resume in ((tmp_path, True), (tmp_path / "again", False)):
         path.mkdir(exist_ok=True)
-        again, same = tuned(path, resume=resume)
+        again, same = tuned(path, resume=resume, left=left)
         assert same == replace(training, where=same.where)
         assert weights_of(again) == weights_of(first)
     with pytest.raises(EdgekitError) as refused:
-        tuned(tmp_path, lr=0.01, resume=True)
+        tuned(tmp_path, lr=0.01, resume=True, left=left)
     assert refused.value.code == "EK923"
 
 

@@ -4,6 +4,7 @@
     outputs = view(inputs)                              by name
     inner = view(inputs, [*view.outputs, "relu_3"])     also values inside
     part = view({"relu_3": x}, ["relu_9"])              only what lies between
+    outputs = view(inputs, None, {"conv_3": function})  with something done to a value before it is read
     graph = to_graph(view, graph)                       with the parameters as training left them
 
 Weights, biases, factors of norms and slopes are parameters under their initializers' names; other constants are
@@ -13,7 +14,7 @@ are being learned. Integer weights behind a DequantizeLinear stay the integers t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ from edgekit.run.torch_view.ops import row_of, trainable
 from edgekit.run.torch_view.reading import Function
 
 Tensors = dict[str, Tensor]
+Behind = Callable[[Tensor], Tensor]
+NOTHING: Mapping[str, Behind] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,11 @@ class TorchView(nn.Module):
             tensor = torch.tensor(np.asarray(array))  # a copy: training must not reach the graph
             self._place(value.name or "", nn.Parameter(tensor) if trainable(value) else tensor)
 
-    def forward(self, known: Mapping[str, Tensor], wanted: Sequence[str] | None = None) -> Tensors:
-        """wanted: names of values, the graph's outputs if not said; known: values that all of them follow from."""
+    def forward(
+        self, known: Mapping[str, Tensor], wanted: Sequence[str] | None = None, behind: Mapping[str, Behind] = NOTHING
+    ) -> Tensors:
+        """wanted: names of values, the graph's outputs if not said; known: values that all of them follow from; behind:
+        what the values of these names, once computed, are given to, and replaced by what it returns."""
         names = tuple(self.outputs if wanted is None else wanted)
         program = self._program(frozenset(known), names)
         values: dict[str, Tensor | None] = {"": None, **known}
@@ -72,7 +78,11 @@ class TorchView(nn.Module):
         for step, last_used in program.steps:
             made = step.function(*[values[name] for name in step.inputs])
             given = zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=False)
-            values.update((name, value) for name, value in given if name and name not in known)
+            values.update(
+                (name, behind[name](value) if name in behind else value)
+                for name, value in given
+                if name and name not in known
+            )
             for name in last_used:
                 values.pop(name, None)
         found = {name: values[name] for name in names}
