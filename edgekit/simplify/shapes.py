@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgekit.graph import edit, facts
+from edgekit.graph import edit, facts, interpolation
 from edgekit.simplify.sizes import sizes_of
 
 LOOKS_STRAIGHT = frozenset({"half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "asymmetric", "align_corners"})
@@ -102,16 +102,41 @@ def _to_known_plane(graph: ir.Model, node: ir.Node) -> None:
     sizes = node.inputs[3] if len(node.inputs) > 3 else None
     if sizes is None or facts.constant(sizes) is not None or x is None or x.shape is None or output.shape is None:
         return
-    before, after = facts.shape(x)[2:], facts.shape(output)[2:]
-    if None in (*before, *after) or x.shape[:2] != output.shape[:2] or "axes" in node.attributes:
+    planes = [
+        (size, result)
+        for size, result in zip(facts.shape(x)[2:], facts.shape(output)[2:], strict=True)
+        if size and result
+    ]
+    if len(planes) != len(x.shape) - 2 or x.shape[:2] != output.shape[:2] or "axes" in node.attributes:
         return
     if facts.attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":  # it goes with sizes alone
         return
-    factors = np.array(after, np.float32) / np.array(before, np.float32)
-    if not np.array_equal(factors * np.array(before, np.float32), np.array(after, np.float32)):
-        return  # rounding would lose a row
+    factors = np.array([_factor(*plane) for plane in planes], np.float32)
+    if not all(_looks_alike(node, *plane, factor) for plane, factor in zip(planes, factors.tolist(), strict=True)):
+        return
     scales = edit.add_constant(graph, f"{output.name}_factors", np.concatenate([np.ones(2, np.float32), factors]))
     edit.replace(graph, node, [edit.new_node(node, "Resize", [x, node.inputs[1], scales], dict(node.attributes))])
+
+
+def _factor(size: int, result: int) -> np.float32:
+    """The smallest with which no reader loses the last pixel: the result is size * factor, rounded down."""
+    factor = np.float32(result / size)
+    while float(factor) * size < result:
+        factor = np.nextafter(factor, np.float32(np.inf))
+    return factor
+
+
+def _looks_alike(node: ir.Node, size: int, result: int, factor: float) -> bool:
+    """Whether `nearest` takes the pixels under a rounded factor that it takes under result / size."""
+    if facts.attribute(node, "mode", "nearest") != "nearest":
+        return True
+    looks = facts.attribute(node, "coordinate_transformation_mode", "half_pixel")
+    rounding = facts.attribute(node, "nearest_mode", "round_prefer_floor")
+    given, exact = (
+        interpolation.Axis(axis=0, size=size, result=result, scale=scale, roi=(0.0, 1.0)).coordinates(looks)
+        for scale in (factor, result / size)
+    )
+    return np.array_equal(interpolation.rounded(given, rounding), interpolation.rounded(exact, rounding))
 
 
 def _resizes_nothing(node: ir.Node) -> bool:

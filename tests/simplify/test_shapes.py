@@ -3,7 +3,7 @@ import pytest
 
 from edgekit.graph import facts
 from edgekit.simplify import tidy
-from edgekit.simplify.shapes import canonical_shapes
+from edgekit.simplify.shapes import _factor, canonical_shapes
 from tests.models import graph, node, ops, weights
 from tests.simplify.keeps import kept
 
@@ -129,6 +129,30 @@ def test_a_resize_to_sizes_with_the_batch_in_them_gets_factors(size, expected):
     after = tidy(kept(model, canonical_shapes(model)))
     assert ops(after) == ["Resize"]
     np.testing.assert_allclose(facts.constant(after.graph[0].inputs[2]), (1, 1, *expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_no_reader_of_a_factor_loses_a_row(size):
+    """ONNX multiplies in float64, ONNX Runtime in float32."""
+    for result in range(1, 90):
+        factor = _factor(size, result)
+        assert factor == pytest.approx(result / size, rel=3e-7)
+        assert np.floor(float(factor) * size) == np.floor(factor * np.float32(size)) == result
+
+
+FLOOR = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+
+
+@pytest.mark.parametrize(("plane", "by_factors"), [((7, 8), True), ((7, 20), True), ((14, 16), False)], ids=str)
+def test_nearest_gets_factors_only_where_they_take_the_same_pixels(plane, by_factors):
+    """The seventh of 14 rows is the third of 6, or the one before where 14 / 6 is rounded up."""
+    nodes = [
+        node("Shape", ["x"], ["s"], start=0, end=2),
+        node("Concat", ["s", "plane"], ["sizes"], axis=0),
+        node("Resize", ["x", "", "", "sizes"], **FLOOR),
+    ]
+    model = tidy(graph(PLANE, nodes, {"plane": integers(*plane)}))
+    assert (ops(tidy(kept(model, canonical_shapes(model)))) == ["Resize"]) is by_factors
 
 
 @pytest.mark.parametrize("settings", [{}, {"coordinate_transformation_mode": "tf_half_pixel_for_nn"}], ids=str)
