@@ -92,7 +92,9 @@ def finetune(
     original: before channels were cut, whose answers are learned from; samples: named as the graph's inputs; survivors:
     which channels of the original's values are left (`cut.survivors`), None to train without norms.
     """
-    told = remembering(objective(to_torch(original), original, samples, wanted.distilled), original, samples, progress)
+    told = objective(to_torch(original), original, samples, wanted.distilled)
+    if not wanted.course.augment:
+        told = remembering(told, original, samples, progress)
     _, rest = parted(samples)
     seen, rows = choose(rest, WATCHED), max(1, wanted.course.fitting(len(rest)).batch // SHARDS)
     seen = seen.take(range(len(seen) // rows * rows))

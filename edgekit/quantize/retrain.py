@@ -16,7 +16,9 @@ from edgekit.samples import Samples
 def retrain(quantized: Quantized, samples: Samples, wanted: Wanted, progress: Progress) -> tuple[Quantized, Training]:
     """The better one of a quantized graph and its trained self. samples: named as the graph's inputs."""
     base = quantized.base
-    told = remembering(objective(to_torch(base), base, samples, wanted.distilled), base, samples, progress)
+    told = objective(to_torch(base), base, samples, wanted.distilled)
+    if not wanted.course.augment:
+        told = remembering(told, base, samples, progress)
     student = Student(quantized.graph, base, quantized.plan, quantized.scales, told)
     trained, training = teach(student, quantized.graph, told, samples, wanted, progress)
     if not training.kept:

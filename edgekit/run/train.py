@@ -31,6 +31,7 @@ from torch import Tensor
 from edgekit.errors import EdgekitError
 from edgekit.progress import Progress
 from edgekit.run import checkpoint
+from edgekit.run.augment import Change, augmented, check_augmentable, image_axes
 from edgekit.run.checkpoint import Checkpoint
 from edgekit.run.one_thread import one_thread
 from edgekit.samples import Batch, Samples
@@ -43,7 +44,7 @@ Optimizer = Literal["adamw", "sgd"]
 @dataclass(frozen=True, kw_only=True)
 class Course:
     """How long and how fast. epochs: times that every sample is seen; batch: samples per step; lr: of the first step,
-    in the tensors' units; seed: of the order in which samples come."""
+    in the tensors' units; seed: of the order in which samples come; augment: what is done to images."""
 
     epochs: int
     batch: int
@@ -52,6 +53,7 @@ class Course:
     momentum: float = 0.9
     weight_decay: float = 0.0
     seed: int = 0
+    augment: tuple[Change, ...] = ()
 
     def fitting(self, samples: int) -> Course:
         """With batches no larger than all there is."""
@@ -99,6 +101,7 @@ def train(
 
     Raises EK921 where the loss is no number any more; Ctrl-C leaves a checkpoint first.
     """
+    check_augmentable(samples, course.augment)
     place = _Place(steps=course.steps(len(samples)))
     optimizer = _optimizer(trainee, course)
     if kept is not None and (found := kept.read()) is not None:
@@ -219,8 +222,10 @@ def _batches(samples: Samples, course: Course, done: int) -> Iterator[Batch]:
     by_id = np.argsort(np.asarray(samples.ids), kind="stable")
     for epoch in range(done // count, course.epochs):
         order: NDArray[np.int64] = by_id[np.random.default_rng([course.seed, epoch]).permutation(len(by_id))]
-        first = (done - epoch * count if epoch == done // count else 0) * course.batch
-        yield from samples.take(order[first : count * course.batch]).batches(course.batch)
+        first = done - epoch * count if epoch == done // count else 0
+        batches = samples.take(order[first * course.batch : count * course.batch]).batches(course.batch)
+        for step, batch in enumerate(batches, start=first):
+            yield augmented(batch, course.augment, (course.seed, epoch, step), image_axes(samples))
 
 
 def _state(place: _Place, trainee: Trainee, optimizer: torch.optim.Optimizer) -> checkpoint.State:

@@ -24,8 +24,8 @@ Y = np.concatenate([run(MODEL, {"x": X[i : i + 1]})["y"] for i in range(len(X))]
 LABELS = Y.argmax(1)
 
 
-def tuned(path, samples=X, lr=0.02, distilled=0.5, resume=False, batch=16, cut=CUT, left=None):
-    course = Course(epochs=4, batch=batch, lr=lr)
+def tuned(path, samples=X, lr=0.02, distilled=0.5, resume=False, batch=16, cut=CUT, left=None, augment=()):
+    course = Course(epochs=4, batch=batch, lr=lr, augment=augment)
     wanted = Wanted(course=course, distilled=distilled, checkpoint=path / "net.training", resume=resume)
     return finetune(cut, MODEL, load_samples(samples).renamed(["x"]), wanted, SILENT, left)
 
@@ -68,16 +68,20 @@ def test_norms_are_trained_with_where_the_statistics_from_before_help(tmp_path) 
     assert again[0] == again[1]
 
 
-@pytest.mark.parametrize("left", [None, LEFT], ids=["plain", "norms"])
-def test_a_training_is_repeated_bit_by_bit_and_gone_on_with(tmp_path, left) -> None:
-    first, training = tuned(tmp_path, left=left)
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"left": LEFT}, {"left": LEFT, "augment": ("flip", "shift")}],
+    ids=["plain", "norms", "augmented"],
+)
+def test_a_training_is_repeated_bit_by_bit_and_gone_on_with(tmp_path, how) -> None:
+    first, training = tuned(tmp_path, **how)
     for path, resume in ((tmp_path, True), (tmp_path / "again", False)):
         path.mkdir(exist_ok=True)
-        again, same = tuned(path, resume=resume, left=left)
+        again, same = tuned(path, resume=resume, **how)
         assert same == replace(training, where=same.where)
         assert weights_of(again) == weights_of(first)
     with pytest.raises(EdgekitError) as refused:
-        tuned(tmp_path, lr=0.01, resume=True, left=left)
+        tuned(tmp_path, lr=0.01, resume=True, **how)
     assert refused.value.code == "EK923"
 
 

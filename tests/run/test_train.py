@@ -8,7 +8,7 @@ import torch
 from edgekit.errors import EdgekitError
 from edgekit.progress import SILENT
 from edgekit.run.checkpoint import Checkpoint
-from edgekit.run.train import Course, Learned, train
+from edgekit.run.train import Course, Learned, _batches, train
 from edgekit.samples import load_samples
 
 RNG = np.random.default_rng(0)
@@ -196,3 +196,21 @@ def test_after_the_end_only_the_end_is_left(tmp_path) -> None:
     assert torch.equal(line.w, again.w)
     assert same == history
     assert again.shares == [1.0]
+
+
+def test_images_are_changed_alike_however_often_a_training_is_interrupted() -> None:
+    images = load_samples((RNG.normal(0, 1, (20, 1, 8, 8)).astype(np.float32), np.zeros(20, np.int64)))
+    course = Course(epochs=2, batch=6, lr=0.1, augment=("flip", "shift"))
+    whole, rest = (list(_batches(images, course, done)) for done in (0, 4))
+    assert len(whole) == 6
+    for one, other in zip(whole[4:], rest, strict=True):
+        assert one.ids == other.ids
+        np.testing.assert_array_equal(one.inputs["inputs"], other.inputs["inputs"])
+    plain = list(_batches(images, Course(epochs=2, batch=6, lr=0.1), 0))
+    assert not np.array_equal(plain[0].inputs["inputs"], whole[0].inputs["inputs"])
+
+
+def test_what_is_no_image_is_not_changed_like_one() -> None:
+    with pytest.raises(EdgekitError) as refused:
+        trained(Course(epochs=1, batch=8, lr=0.1, augment=("flip",)))
+    assert refused.value.code == "EK925"
