@@ -13,17 +13,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgekit.api import compare, convert, quantize
+    from edgekit.api import compare, convert, prune, quantize
     from edgekit.errors import EdgekitError
 
     __version__: str
 
-__all__ = ["EdgekitError", "__version__", "compare", "convert", "quantize"]
+__all__ = ["EdgekitError", "__version__", "compare", "convert", "prune", "quantize"]
 
 _ROOMS = {
     "EdgekitError": "edgekit.errors",
     "compare": "edgekit.api",
     "convert": "edgekit.api",
+    "prune": "edgekit.api",
     "quantize": "edgekit.api",
 }
 

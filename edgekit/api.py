@@ -41,6 +41,12 @@ class Options(TypedDict, total=False):
     mean: Number | Sequence[float]
     std: Number | Sequence[float]
     samples_layout: Literal["nhwc", "nchw"]
+    macs: Number
+    params: Number
+    size: Number
+    latency: Number
+    score: Literal["norms", "l1", "factors", "activations", "taylor"]
+    epochs: int
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
     effort: Literal["default", "high"]
     keep_float: Sequence[str]
@@ -93,6 +99,26 @@ def quantize(
     """
     recipe, given = _read(source, samples, out, options, QuantizeOptions)
     return pipeline.quantize(recipe, progress, given)
+
+
+def prune(
+    source: Model,
+    samples: SamplesGiven | None = None,
+    *,
+    out: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Unpack[Options],
+) -> Report:
+    """Cut channels out of a trained model, fine-tune it where `train` gives samples, and write it as float files.
+
+    One of `macs`, `params`, `size`, `latency` says what may be left: 0.7 or "70%". The arguments are those of
+    `quantize`, which prunes before it quantizes where one of them is given; `samples` are all judged on.
+
+        report = edgekit.prune("model.pt2", "test.npz", macs="70%", train="train.npz", epochs=20)
+        report.pruning.macs / report.model.macs
+    """
+    recipe, given = _read(source, samples, out, options)
+    return pipeline.prune(recipe, progress, given)
 
 
 def convert(

@@ -61,7 +61,8 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A file that a runtime can run. inputs and outputs are in the file's order; batch: samples that a run takes."""
+    """A file that a runtime can run. inputs and outputs are in the file's order; batch: samples that a run takes;
+    unpruned: of the model before channels were cut, to hold others against."""
 
     path: Path
     format: Format
@@ -69,6 +70,7 @@ class Artifact:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     batch: int = 1
+    unpruned: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -89,7 +91,8 @@ class Artifact:
     @property
     def label(self) -> str:
         """How tables name it: 'INT8 TFLite'."""
-        return f"{INTEGERS.get(self.precision, self.precision)} {FORMAT_NAMES[self.format]}"
+        kind = "unpruned" if self.unpruned else INTEGERS.get(self.precision, self.precision)
+        return f"{kind} {FORMAT_NAMES[self.format]}"
 
 
 FORMAT_NAMES = {"onnx": "ONNX", "tflite": "TFLite"}

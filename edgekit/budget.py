@@ -63,9 +63,17 @@ def beyond_the_samples(max_drop: float, metric: Metric, count: int) -> str | Non
     )
 
 
-def within(quantized: Quantized, max_drop: float, judge: Judge, rank: Ranking, *, io_int8: bool) -> Kept:
+def within(
+    quantized: Quantized,
+    max_drop: float,
+    judge: Judge,
+    rank: Ranking,
+    *,
+    io_int8: bool,
+    in_float: Verification | None = None,
+) -> Kept:
     """The quantization with as few MACs outside INT8 as keep the budget, or the best found. io_int8: inputs and outputs
-    stay integers."""
+    stay integers; in_float: of a pruned model, which may be over the budget before anything is rounded."""
     verification = judge(quantized)
     drop = _largest(verification)
     candidates = [_candidate(quantized, drop)]
@@ -81,7 +89,8 @@ def within(quantized: Quantized, max_drop: float, judge: Judge, rank: Ranking, *
         unwritten = _labels(verification) - _labels(found)  # an op may have no form for int16 in one of the formats
         return math.inf if unwritten else excess(drop)
 
-    if drop.upper <= max_drop or excess(drop) <= 0:
+    hopeless = in_float is not None and excess(_largest(in_float, floats=True)) > 0
+    if drop.upper <= max_drop or excess(drop) <= 0 or hopeless:
         return Kept(quantized=quantized, candidates=tuple(candidates))
     ranked = rank(quantized)
     because = f"over budget in INT8: --max-drop {max_drop:g}"
@@ -91,10 +100,16 @@ def within(quantized: Quantized, max_drop: float, judge: Judge, rank: Ranking, *
 
 
 def facts(
-    max_drop: float, verification: Verification, quantized: Quantized | None, candidates: tuple[Candidate, ...]
+    max_drop: float,
+    verification: Verification,
+    quantized: Quantized | None,
+    candidates: tuple[Candidate, ...],
+    *,
+    pruned: bool = False,
 ) -> BudgetFacts:
-    """verification: of the files that are kept; quantized: what they were made of, None where no op can leave INT8."""
-    drop = _largest(verification)
+    """verification: of the files that are kept; quantized: what they were made of, None where no op can leave INT8;
+    pruned: the float files are not the model's own."""
+    drop = _largest(verification, floats=pruned)
     return BudgetFacts(
         max_drop=max_drop,
         unit=limits.unit(verification),
@@ -117,9 +132,10 @@ def _labels(verification: Verification) -> set[str]:
     return {score.label for score in verification.scores}
 
 
-def _largest(verification: Verification) -> Drop:
-    """Of the files that were made, not of the float file beside them."""
-    drop = limits.largest(verification, [s for s in verification.scores if not s.label.startswith("float32")])
+def _largest(verification: Verification, *, floats: bool = False) -> Drop:
+    """Of the files that were made, not of the float file beside them, which is the model itself unless pruned."""
+    counted = [s for s in verification.scores if floats or not s.label.startswith("float32")]
+    drop = limits.largest(verification, counted)
     if drop is None:
         raise _unjudgeable("the only file is what others would be compared with", "leave --max-drop or --format out")
     return drop

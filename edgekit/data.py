@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.artifact import Arrays
 from edgekit.errors import EdgekitError
-from edgekit.recipe import Recipe
+from edgekit.recipe import TRAINING_KEYS, Recipe, said_of_training
 from edgekit.samples import Samples, choose, disjoint, load_samples, split
 
 SHOWN = 5  # names in a note
@@ -70,6 +70,8 @@ class Data:
                 said.append(f"not used of '{samples.where}': {_few(samples.ignored)}")
         if self.unneeded and self.calibration is not None:
             said.append(f"'{self.calibration.where}' was not needed: nothing is calibrated")
+        if not self.synthesized and self.evaluation is not None and self.evaluation.where == SYNTHESIZED:
+            said.append("no samples were given, so the files are compared on synthesised inputs: accuracy is unknown")
         if self.training_overlap:
             both = f"{self.training_overlap} of the training samples stand in the evaluation too"
             said.append(f"{both}, and were not trained on")
@@ -97,11 +99,10 @@ def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
         "evaluation": given.evaluation if given.evaluation is not None else wanted.evaluation,
         "training": given.training if given.training is not None else wanted.training,
     }
-    _check_training(sources["training"] is not None, recipe.qat.epochs)
+    _check_training(sources["training"] is not None, recipe)
     found = {k: load_samples(what, recipe.preprocess) for k, what in sources.items() if what is not None}
     if not calibrate:
-        judged_on = found.get("evaluation", found.get("data"))
-        return Data(calibration=found.get("calibration"), evaluation=judged_on, unneeded=True)
+        return _to_judge_on(found)
     if "training" in found and "data" not in found:
         found.setdefault("calibration", found["training"])
     training, training_overlap = found.get("training"), 0
@@ -133,6 +134,21 @@ def read_data(recipe: Recipe, given: Given, *, calibrate: bool) -> Data:
     )
 
 
+def _to_judge_on(found: Mapping[str, Samples]) -> Data:
+    """Nothing is calibrated."""
+    evaluation, training = found.get("evaluation", found.get("data")), found.get("training")
+    training_overlap = 0
+    if training is not None and evaluation is not None:
+        training, training_overlap = disjoint(training, evaluation, "train on")
+    return Data(
+        calibration=found.get("calibration"),
+        evaluation=evaluation,
+        unneeded=True,
+        training=training,
+        training_overlap=training_overlap,
+    )
+
+
 def with_synthesized(data: Data, arrays: Arrays) -> Data:
     """Made-up samples to calibrate on; without any to judge on, a quarter of them shows at least what the files do."""
     made = load_samples(arrays, where=SYNTHESIZED)
@@ -150,18 +166,30 @@ def no_samples(purpose: str, options: str) -> EdgekitError:
     )
 
 
-def _check_training(given: bool, epochs: int | None) -> None:
-    if epochs is not None and not given:
+def _check_training(given: bool, recipe: Recipe) -> None:
+    """Samples to train on, and something to train, or neither."""
+    pruned, retrained = recipe.prune.goal is not None, recipe.qat.epochs is not None
+    if given and not pruned and not retrained:
         raise EdgekitError(
-            "EK413",
-            "no samples to train on",
-            "--qat trains the INT8 graph, and --train names nothing to train it on",
-            "give samples with --train PATH, not those of --eval: they would no longer tell anything",
+            "EK154", "--train says nothing by itself", "nothing is trained without --qat or pruning", "add --qat EPOCHS"
         )
-    if given and epochs is None:
-        raise EdgekitError(
-            "EK154", "--train says nothing by itself", "nothing is trained without --qat", "add --qat EPOCHS"
-        )
+    if given:
+        return
+    if retrained:
+        raise _nothing_to_train_on("--qat trains the INT8 graph")
+    if pruned and (said := said_of_training(recipe.prune)):
+        raise _nothing_to_train_on(f"{TRAINING_KEYS[said[0][0]]} is for training the pruned model")
+    if recipe.output.resume:
+        raise _nothing_to_train_on("--resume goes on with a training")
+
+
+def _nothing_to_train_on(because: str) -> EdgekitError:
+    return EdgekitError(
+        "EK413",
+        "no samples to train on",
+        f"{because}, and --train names nothing to train it on",
+        "give samples with --train PATH, not those of --eval: they would no longer tell anything",
+    )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -274,6 +274,25 @@ PAGES: dict[str, Page] = {
         "Scoring by the factors of batch norms needs them to be there, and simplifying folds them into the weights. The"
         " norms of the folded weights hold the factors: score by those.",
     ),
+    "EK305": Page(
+        Exit.ENVIRONMENT,
+        "latency cannot be predicted",
+        "A goal of latency is reached by measuring smaller and smaller models on this machine. For another device it"
+        " would have to be predicted, and the device's profile holds nothing to predict it from. Leave --device out to"
+        " measure here, or give a goal of MACs.",
+    ),
+    "EK306": Page(
+        Exit.USAGE,
+        "nothing to score channels by",
+        "Scoring by activations needs samples, scoring by Taylor needs them with labels or targets: what a channel is"
+        " worth to the loss. Give them with --train or --calib, or score by the norms of the weights.",
+    ),
+    "EK307": Page(
+        Exit.USAGE,
+        "no goal to prune to",
+        "edgekit prune cuts channels until at most a share of the unpruned model's MACs, parameters, file size or"
+        " latency is left. Say which, and how much: --macs 70%.",
+    ),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     "EK411": Page(
         Exit.USAGE,
@@ -352,6 +371,11 @@ PAGES: dict[str, Page] = {
         "TensorRT's rules broken",
         "With --scheme symmetric the INT8 ONNX file is held against TensorRT's rules for Q/DQ pairs, since it refuses a"
         " file that breaks one, or quietly runs in float. The message names the node and the rule.",
+    ),
+    "EK507": Page(
+        Exit.UNSUPPORTED,
+        "no torch.export form",
+        "torch.export cannot follow the pruned model. The ONNX and TFLite files are not affected, and hold the same.",
     ),
     # ---- 6xx: verify -----------------------------------------------------------------------------------------------
     "EK601": Page(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import onnx_ir as ir
 
 from edgekit import budget
-from edgekit.artifact import Arrays, Format
+from edgekit.artifact import FORMAT_NAMES, Arrays, Format
 from edgekit.data import Data
 from edgekit.device import Device
 from edgekit.errors import EdgekitError
-from edgekit.judging import Run, lowered_files, running, verified
+from edgekit.graph import cost
+from edgekit.judging import Run, lowered_files, program_answering, running, verified
 from edgekit.lower import Lowered, Wishes, lower
 from edgekit.outputs import FileKey
 from edgekit.profile import Latency, measure
@@ -25,8 +26,9 @@ from edgekit.quantize.norms import Norms
 from edgekit.quantize.result import Quantized
 from edgekit.recipe import Recipe, SchemeName
 from edgekit.report import Report, compose, this_machine
-from edgekit.report.facts import BudgetFacts, Candidate, DataFacts, QuantizationFacts
+from edgekit.report.facts import BudgetFacts, Candidate, DataFacts, PruningFacts, QuantizationFacts
 from edgekit.run.runner import Runner
+from edgekit.verify import PROGRAM
 from edgekit.verify.result import Verification
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ class Files:
     refusals: Sequence[EdgekitError]
     peers: Sequence[Lowered] = ()
 
+    @property
+    def floats(self) -> list[Lowered]:
+        """In float32, by format."""
+        return [file for file in (*self.lowered, *self.peers) if file.artifact.precision == "float32"]
+
 
 @dataclass(frozen=True)
 class Found:
@@ -54,6 +61,7 @@ class Told(TypedDict, total=False):
     """What a report says of some runs only; see `Report`."""
 
     data: DataFacts
+    pruning: PruningFacts | None
     quantization: QuantizationFacts
     budget: BudgetFacts | None
     calibration: Examination | None
@@ -96,21 +104,30 @@ def tried(
     watch: Callable[[Arrays], None] | None = None,
 ) -> Found:
     """Every file on the evaluation samples, and on the clock. base: the float graph that they were made of."""
-    with running([*files.lowered, *files.peers], run.recipe) as runners:
-        kept = runners[: len(files.lowered)]
-        verification = verified(run, base, run.answers(), kept, because=because, watch=watch)
+    answers, unpruned = run.answers(), run.cut.unpruned if run.cut is not None else ()
+    with (
+        program_answering(run) as program,
+        running([*unpruned, *files.lowered, *files.peers], run.recipe) as runners,
+    ):
+        itself = runners[:1] if unpruned and answers is None else []
+        kept = runners[len(unpruned) :][: len(files.lowered)]
+        verification = verified(run, base, answers, [*itself, *kept], program=program, because=because, watch=watch)
         return Found(verification, _measured(runners, run))
 
 
 def told(run: Run, graph: ir.Model, files: Files, found: Found, **more: Unpack[Told]) -> Report:
-    """The report, also beside the files. graph: the model in float."""
+    """The report, also beside the files. graph: the model in float, with all of its channels."""
     recipe, outputs = run.recipe, run.outputs
+    model = compose.model_facts(outputs.stem, recipe.model, run.captured, graph)
+    kept = [compose.file_facts(file, outputs.directory) for file in files.lowered]
+    if run.cut is not None and run.cut.program is not None:
+        kept.append(compose.program_facts(PROGRAM, outputs.folder / outputs.program, outputs.directory, model))
     report = Report(
         version=version("edgekit"),
         directory=str(outputs.directory),
-        model=compose.model_facts(outputs.stem, recipe.model, run.captured, graph),
+        model=model,
         machine=this_machine(),
-        files=tuple(compose.file_facts(file, outputs.directory) for file in files.lowered),
+        files=tuple(kept),
         verification=found.verification,
         latencies=found.latencies,
         notes=tuple(_notes(run, files)),
@@ -121,15 +138,42 @@ def told(run: Run, graph: ir.Model, files: Files, found: Found, **more: Unpack[T
     return report
 
 
+def pruning_facts(run: Run, facts: PruningFacts, graph: ir.Model, files: Files, found: Found) -> PruningFacts:
+    """With what is left in the end. graph: with all of its channels."""
+    match facts.goal:
+        case "macs":
+            shares = [facts.macs / sum(cost.macs_by_node(graph).values())]
+        case "params":
+            shares = [facts.parameters / cost.parameters(graph)]
+        case "size":
+            sizes = {file.artifact.label: file.artifact.size_bytes for file in files.floats}
+            shares = _shares(run, sizes, facts.unpruned_bytes)
+        case _:
+            medians = {latency.label: latency.median_s for latency in found.latencies}
+            shares = _shares(run, medians, medians)
+    return replace(facts, reached=max(shares, default=None))
+
+
+def _shares(run: Run, pruned: Mapping[str, float], unpruned: Mapping[str, float]) -> list[float]:
+    """In every format that was asked for."""
+    names = [FORMAT_NAMES[format] for format in run.recipe.output.formats]
+    return [
+        pruned[f"float32 {name}"] / unpruned[f"unpruned {name}"]
+        for name in names
+        if f"float32 {name}" in pruned and f"unpruned {name}" in unpruned
+    ]
+
+
 def budget_facts(
-    recipe: Recipe,
+    run: Run,
     verification: Verification | None,
     quantized: Quantized | None = None,
     candidates: tuple[Candidate, ...] = (),
 ) -> BudgetFacts | None:
-    if recipe.budget.max_drop is None or verification is None:
+    max_drop = run.recipe.budget.max_drop
+    if max_drop is None or verification is None:
         return None
-    return budget.facts(recipe.budget.max_drop, verification, quantized, candidates)
+    return budget.facts(max_drop, verification, quantized, candidates, pruned=run.cut is not None)
 
 
 def calibration_facts(quantized: Quantized | None, norms: Norms, data: Data, coverage: Coverage) -> Examination | None:
@@ -153,7 +197,12 @@ def calibration_facts(quantized: Quantized | None, norms: Norms, data: Data, cov
 def _notes(run: Run, files: Files) -> list[str]:
     """Doubts and decisions in whole sentences."""
     data, batch = run.data, run.recipe.output.batch
-    said = [*run.captured.notes, *data.notes, *(note for file in files.lowered for note in file.notes)]
+    said = [
+        *run.captured.notes,
+        *data.notes,
+        *(run.cut.notes if run.cut is not None else ()),
+        *(note for file in files.lowered for note in file.notes),
+    ]
     if batch > 1:
         said.append(f"a run of a TFLite file takes {batch} samples, and so does its latency")
     said += [f"not written: {refusal.what}: {refusal.why}" for refusal in files.refusals]

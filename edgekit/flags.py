@@ -25,6 +25,12 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "mean": ("preprocess", "mean"),
     "std": ("preprocess", "std"),
     "samples_layout": ("preprocess", "layout"),
+    "macs": ("prune", "macs"),
+    "params": ("prune", "params"),
+    "size": ("prune", "size"),
+    "latency": ("prune", "latency"),
+    "score": ("prune", "score"),
+    "epochs": ("prune", "epochs"),
     "precision": ("quantize", "precision"),
     "scheme": ("quantize", "scheme"),
     "ranges": ("quantize", "ranges"),
@@ -50,13 +56,21 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "device": ("", "device"),
 }
 
+# What these say, they say of both trainings; a recipe can tell the two apart.
+ALSO: Mapping[str, tuple[str, str]] = {
+    "lr": ("prune", "lr"),
+    "train_batch": ("prune", "batch"),
+    "distill": ("prune", "distill"),
+    "optimizer": ("prune", "optimizer"),
+}
+
 Sections = dict[str, dict[str, object]]
 
 
 def by_section(said: Mapping[str, object]) -> Sections:
     """What was asked for, as a recipe would say it; None and names that are not flags are left out."""
     sections: Sections = {}
-    for name, (section, key) in FLAGS.items():
+    for name, (section, key) in (*FLAGS.items(), *ALSO.items()):
         value = said.get(name)
         if value is not None and value not in ([], ()):
             sections.setdefault(section, {})[key] = str(value) if isinstance(value, Path) else value

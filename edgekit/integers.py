@@ -12,7 +12,8 @@ from edgekit import budget
 from edgekit.device import Device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
-from edgekit.judging import Run
+from edgekit.judging import Judge, Run
+from edgekit.outputs import Outputs
 from edgekit.quantize import Quantized
 from edgekit.quantize import quantize as to_int8
 from edgekit.quantize.decompose import decompose_hard_swish
@@ -20,7 +21,7 @@ from edgekit.quantize.norms import Norms
 from edgekit.quantize.scheme import SCHEMES
 from edgekit.quantize.sensitivity import Sensitivity, sensitivities
 from edgekit.quantize.weights_only import quantize_weights
-from edgekit.recipe import Quantize, SchemeName
+from edgekit.recipe import Quantize, Recipe, SchemeName
 from edgekit.report import compose
 from edgekit.report.facts import Candidate, QuantizationFacts
 from edgekit.run.worker import Worker
@@ -57,6 +58,11 @@ def check_wishes(wanted: Quantize) -> None:
         raise _not_learned(wanted.precision)
 
 
+def resumes(recipe: Recipe, outputs: Outputs) -> bool:
+    """The integers of a pruned model may not have come to training when it was interrupted."""
+    return recipe.output.resume and (recipe.prune.goal is None or outputs.checkpoint.exists())
+
+
 def in_integers(
     run: Run,
     device: Device | None,
@@ -64,7 +70,7 @@ def in_integers(
     graph: ir.Model,
     norms: Norms,
     workers: Sequence[Worker],
-    judge: budget.Judge,
+    judge: Judge,
 ) -> Integers:
     """The float graph in the precision that the recipe asks for."""
     recipe, wanted, progress = run.recipe, run.recipe.quantize, run.progress
@@ -96,7 +102,10 @@ def in_integers(
     ranked = rank(quantized) if wanted.sensitivity else ()
     candidates: tuple[Candidate, ...] = ()
     if recipe.budget.max_drop is not None:
-        kept = budget.within(quantized, recipe.budget.max_drop, judge, rank, io_int8=wanted.io == "int8")
+        in_float = judge.in_float() if run.cut is not None else None
+        kept = budget.within(
+            quantized, recipe.budget.max_drop, judge, rank, io_int8=wanted.io == "int8", in_float=in_float
+        )
         quantized, ranked, candidates = kept.quantized, kept.ranked or ranked, kept.candidates
     return Integers(
         graph=quantized.graph,
@@ -127,7 +136,7 @@ def _retrained(run: Run, quantized: Quantized, samples: Samples, epochs: int) ->
         course=course,
         distilled=qat.distill,
         checkpoint=run.outputs.checkpoint,
-        resume=run.recipe.output.resume,
+        resume=resumes(run.recipe, run.outputs),
     )
     return retrain(quantized, samples, wanted, run.progress)
 

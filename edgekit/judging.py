@@ -35,9 +35,20 @@ Replay = Callable[[], Answers | None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cut:
+    """What a pruned model is held against. unpruned: files of the model before channels were cut, ONNX first, which are
+    only measured; program: the pruned model as PyTorch runs it, None where torch.export has no form for it; notes: for
+    the report."""
+
+    unpruned: tuple[Lowered, ...]
+    program: Loaded | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What is settled once the model is a graph. answers: what the model itself says of the evaluation samples; wishes:
-    how files should look."""
+    how files should look; cut: None where nothing was pruned."""
 
     recipe: Recipe
     captured: Captured
@@ -46,6 +57,7 @@ class Run:
     outputs: Outputs
     wishes: Wishes
     progress: Timed
+    cut: Cut | None = None
 
 
 @contextmanager
@@ -61,6 +73,24 @@ def answering(model: Loaded, samples: Samples | None, *, again: bool = False) ->
             return
         with Tape(answers) as tape:
             yield tape.play
+
+
+@contextmanager
+def program_answering(run: Run) -> Iterator[Answers | None]:
+    """What the pruned model answers in PyTorch; None where it has no program, or nothing was pruned."""
+    program, samples = run.cut.program if run.cut is not None else None, run.data.evaluation
+    if program is None or program.run is None or samples is None:
+        yield None
+        return
+    answer = program.run
+    # Its inputs are the graph's in the same order, under names that Python can have.
+    names = dict(zip(program.inputs, (str(value.name) for value in run.captured.graph.graph.inputs), strict=True))
+
+    def answered(given: Arrays) -> list[NDArray[Any]]:
+        return answer({name: given[theirs] for name, theirs in names.items()})
+
+    with ahead(lambda: expected(answered, samples), what="running the pruned model in PyTorch") as answers:
+        yield answers
 
 
 def named(answers: Answers | None, captured: Captured) -> Iterator[Arrays] | None:
@@ -101,9 +131,12 @@ def verified(
     answers: Answers | None,
     runners: Sequence[Runner],
     *,
+    program: Answers | None = None,
     because: Mapping[str, str] | None = None,
     watch: Callable[[Arrays], None] | None = None,
 ) -> Verification | None:
+    """runners: with that of the unpruned ONNX file, where the model itself does not answer and was pruned; program:
+    what the pruned model answers in PyTorch."""
     if run.data.evaluation is None or not runners:
         return None
     return verify(
@@ -115,6 +148,8 @@ def verified(
         layers=run.recipe.verify.layers,
         watch=watch,
         because=because,
+        pruned=run.cut is not None,
+        program=named(program, run.captured),
         progress=run.progress,
     )
 
@@ -127,17 +162,29 @@ class Judge:
     graph: ir.Model
 
     def __call__(self, candidate: Quantized) -> Verification:
-        run, recipe = self.run, self.run.recipe
-        graphs: dict[FileKey, ir.Model] = {
-            (recipe.quantize.precision, format): checked(candidate.graph) for format in recipe.output.formats
-        }
+        recipe = self.run.recipe
+        return self._judged(
+            {(recipe.quantize.precision, format): checked(candidate.graph) for format in recipe.output.formats}
+        )
+
+    def in_float(self) -> Verification:
+        """The pruned model, before anything is rounded."""
+        return self._judged({("float32", "onnx"): self.graph})
+
+    def _judged(self, graphs: dict[FileKey, ir.Model]) -> Verification:
+        run = self.run
         answers = run.answers()
-        if answers is None:  # the model is judged by its own float file
+        if answers is None and run.cut is None:  # the model is judged by its own float file
             graphs = {("float32", "onnx"): self.graph, **graphs}
         lowered, refusals = lowered_files(graphs, run, run.outputs.unkept)
-        if all(file.artifact.precision == "float32" for file in lowered):
+        if len(refusals) == len(graphs) or (refusals and all(_is_float(file) for file in lowered)):
             raise refusals[0]
-        with running(lowered, recipe) as runners:
+        itself = run.cut.unpruned[:1] if answers is None and run.cut is not None else ()
+        with running([*itself, *lowered], run.recipe) as runners:
             found = verified(run, None, answers, runners)
         assert found is not None, "a budget without samples to judge on is refused"
         return found
+
+
+def _is_float(file: Lowered) -> bool:
+    return file.artifact.precision == "float32"

@@ -13,22 +13,26 @@ from edgekit.recipe import Recipe
 
 FileKey = tuple[Precision, Format]
 REPORT_NAME = "report.json"
-CHECKPOINT_SUFFIX = ".training"
+CHECKPOINT_SUFFIX, FINETUNING_SUFFIX = ".training", ".finetuning"
 
 
 class Outputs:
     """Refuses at once what is in the way (EK195); inside `with`, `folder` is where to write.
 
     stem: the model file's name without its suffix; names: file name by key; unkept: a folder inside `folder` for files
-    that are only measured; checkpoint: where an interrupted training is kept, beside the files.
+    that are only measured; checkpoint, finetuning: where an interrupted training of integers and of a pruned model are
+    kept, beside the files; program: name of the pruned model's file in PyTorch.
     """
 
-    def __init__(self, recipe: Recipe, keys: Sequence[FileKey]) -> None:
+    def __init__(self, recipe: Recipe, keys: Sequence[FileKey], *, pruned: bool = False) -> None:
         self.stem = Path(recipe.model.path.partition(".py:")[0]).stem
         self.directory = recipe.output.directory or Path(f"{self.stem}-edgekit")
         self.names = {key: f"{self.stem}{_infix(key[0])}.{key[1]}" for key in keys}
-        staging.refuse_existing(self.directory, [*self.names.values(), REPORT_NAME], recipe.output.overwrite)
+        self.program = f"{self.stem}.pt2"
+        names = [*self.names.values(), *([self.program] if pruned else []), REPORT_NAME]
+        staging.refuse_existing(self.directory, names, recipe.output.overwrite)
         self.checkpoint = self.directory / f"{self.stem}{CHECKPOINT_SUFFIX}"
+        self.finetuning = self.directory / f"{self.stem}{FINETUNING_SUFFIX}"
         self._staged = staging.staged(self.directory)
 
     def __enter__(self) -> Self:
@@ -40,6 +44,11 @@ class Outputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._staged.__exit__(kind, error, trace)
+
+    def forget(self, *, finetuning: bool = False, training: bool = False) -> None:
+        """The checkpoints of trainings that are over."""
+        for path in [self.finetuning] * finetuning + [self.checkpoint] * training:
+            path.unlink(missing_ok=True)
 
     def keep(self, report: str) -> None:
         """Write the report beside the files."""

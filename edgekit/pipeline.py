@@ -6,21 +6,26 @@ Values travel down this page and never back; what a stage needs of another it ge
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import onnx_ir as ir
+
 from edgekit import finish, start
+from edgekit.artifact import Format
 from edgekit.capture import recognized
 from edgekit.data import Given
-from edgekit.device import load_device
+from edgekit.device import Device, load_device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
-from edgekit.integers import check_wishes, in_integers
+from edgekit.integers import check_wishes, in_integers, resumes
 from edgekit.judging import Judge, Run, answering, named
 from edgekit.outputs import FileKey, Outputs
 from edgekit.progress import SILENT, Progress, Timed
+from edgekit.pruning import check_pruning, check_scoring, scores_on_data, thinned
 from edgekit.quantize.coverage import Coverage
-from edgekit.quantize.norms import first_norm
+from edgekit.quantize.norms import NO_NORMS, first_norm
 from edgekit.recipe import Recipe, scheme_of
 from edgekit.report import Report, compose
 from edgekit.run.checkpoint import check_checkpoint
@@ -34,43 +39,51 @@ NOTHING = Given()
 
 
 def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
-    """Turn the model that a recipe names into verified INT8 files, or files of another precision.
+    """Turn the model that a recipe names into verified INT8 files, or files of another precision; pruned before, where
+    the recipe has a goal for it.
 
     Raises EdgekitError; an EK5xx comes after the other files were written and reported.
     """
     device = load_device(recipe.device) if recipe.device else None
     scheme = scheme_of(recipe, device.scheme if device is not None else "default")
     check_wishes(recipe.quantize)
-    precision = recipe.quantize.precision
+    precision, prunes = recipe.quantize.precision, recipe.prune.goal is not None
     if precision == "float16":
-        return convert(recipe, precision, progress, given)
+        return _in_float(recipe, device, precision, progress, given, prunes=prunes)
     progress = Timed(progress)
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
-    outputs = Outputs(recipe, keys)
+    outputs = Outputs(recipe, keys, pruned=prunes)
+    if prunes:
+        check_pruning(recipe, device, outputs)
     if recipe.qat.epochs is not None:
-        check_checkpoint(outputs.checkpoint, recipe.output.resume)
+        check_checkpoint(outputs.checkpoint, resumes(recipe, outputs))
     recognized(start.source(recipe, given))
     calibrate = precision != "int8-dynamic"
     data = start.read(recipe, given, progress, calibrate=calibrate)
     start.check_budget(recipe, data, progress, calibrates=calibrate)
+    check_scoring(recipe, data)
     with outputs, crew() as workers:
         model = start.loaded(recipe, given, data.any, progress)
         made_up = calibrate and data.calibration is None
         data = (start.synthesized(model, data, progress) if made_up else data).named(model.inputs)
         with answering(model, data.evaluation, again=recipe.budget.max_drop is not None) as answers:
             captured = start.captured(model, progress)
-            norms = first_norm(captured.graph)
-            graph = start.simplified(captured, progress)
-            steps = start.unrolled(graph, progress)
+            whole = start.simplified(captured, progress)
+            wishes = finish.wishes(recipe, device, data, scheme)
             run = Run(
                 recipe=recipe,
                 captured=captured,
                 answers=answers,
                 data=data,
                 outputs=outputs,
-                wishes=finish.wishes(recipe, device, data, scheme),
+                wishes=wishes,
                 progress=progress,
             )
+            graph, norms, pruning = whole, first_norm(captured.graph), None
+            if prunes:
+                thin = thinned(run, whole)
+                run, graph, norms, pruning = replace(run, cut=thin.cut), thin.graph, NO_NORMS, thin.facts
+            steps = start.unrolled(graph, progress)
             integers = in_integers(run, device, scheme, steps, norms, workers, Judge(run, graph))
             graphs = {key: graph if key[0] == "float32" else checked(integers.graph) for key in keys}
             files = finish.written(graphs, run, peers={"onnx": graph, "tflite": steps})
@@ -78,59 +91,100 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             found = finish.tried(run, integers.base, files, because=integers.because, watch=coverage.update)
             report = finish.told(
                 run,
-                graph,
+                whole,
                 files,
                 found,
                 data=compose.data_facts(
                     data.calibration if calibrate else None, data.evaluation, data.overlap, recipe.preprocess
                 ),
+                pruning=pruning and finish.pruning_facts(run, pruning, whole, files, found),
                 quantization=integers.facts,
-                budget=finish.budget_facts(recipe, found.verification, integers.quantized, integers.candidates),
+                budget=finish.budget_facts(run, found.verification, integers.quantized, integers.candidates),
                 calibration=finish.calibration_facts(integers.quantized, norms, data, coverage),
                 training=integers.training,
             )
-    outputs.checkpoint.unlink(missing_ok=True)
+    outputs.forget(finetuning=prunes, training=True)
     if files.refusals:
         raise files.refusals[0]
     return report
+
+
+def prune(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
+    """Cut channels out of the model that a recipe names until its goal is reached, fine-tune it, and write float files,
+    held against the unpruned model."""
+    if recipe.prune.goal is None:
+        raise _no_goal()
+    device = load_device(recipe.device) if recipe.device else None
+    return _in_float(recipe, device, "float32", progress, given, prunes=True)
 
 
 def convert(
     recipe: Recipe, precision: Literal["float32", "float16"], progress: Progress = SILENT, given: Given = NOTHING
 ) -> Report:
     """Write the model as float files, and compare them with the model where there are samples."""
+    if recipe.prune.goal is not None:
+        raise EdgekitError(
+            "EK154",
+            f"--{recipe.prune.goal[0]} does not go with converting",
+            "a model is converted with all of its channels",
+            "leave it out of the recipe, or call `edgekit prune`, which writes the same formats",
+        )
+    return _in_float(recipe, None, precision, progress, given, prunes=False)
+
+
+def _in_float(
+    recipe: Recipe,
+    device: Device | None,
+    precision: Literal["float32", "float16"],
+    progress: Progress,
+    given: Given,
+    *,
+    prunes: bool,
+) -> Report:
     progress = Timed(progress)
     keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
-    outputs = Outputs(recipe, keys)
+    outputs = Outputs(recipe, keys, pruned=prunes)
+    if prunes:
+        check_pruning(recipe, device, outputs)
     recognized(start.source(recipe, given))
-    data = start.read(recipe, given, progress, calibrate=False)
+    data = start.read(recipe, given, progress, calibrate=prunes and scores_on_data(recipe, given))
     start.check_budget(recipe, data, progress, calibrates=False)
+    if prunes:
+        check_scoring(recipe, data)
     with outputs:
         model = start.loaded(recipe, given, data.any, progress)
-        data = data.named(model.inputs)
+        data = (start.with_inputs(model, data, progress) if prunes else data).named(model.inputs)
         with answering(model, data.evaluation) as answers:
             captured = start.captured(model, progress)
-            graph = start.simplified(captured, progress)
-            steps = start.unrolled(graph, progress)
+            whole = start.simplified(captured, progress)
+            wishes = finish.wishes(recipe, None, data)
             run = Run(
                 recipe=recipe,
                 captured=captured,
                 answers=answers,
                 data=data,
                 outputs=outputs,
-                wishes=finish.wishes(recipe, None, data),
+                wishes=wishes,
                 progress=progress,
             )
-            files = finish.written({key: graph if key[1] == "onnx" else steps for key in keys}, run)
+            graph, pruning = whole, None
+            if prunes:
+                thin = thinned(run, whole)
+                run, graph, pruning = replace(run, cut=thin.cut), thin.graph, thin.facts
+            steps = start.unrolled(graph, progress)
+            peers: dict[Format, ir.Model] | None = {"onnx": graph, "tflite": steps} if prunes else None
+            files = finish.written({key: graph if key[1] == "onnx" else steps for key in keys}, run, peers)
             found = finish.tried(run, graph, files)
             report = finish.told(
                 run,
-                graph,
+                whole,
                 files,
                 found,
                 data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
-                budget=finish.budget_facts(recipe, found.verification),
+                pruning=pruning and finish.pruning_facts(run, pruning, whole, files, found),
+                budget=finish.budget_facts(run, found.verification),
             )
+    outputs.forget(finetuning=prunes)
     if files.refusals:
         raise files.refusals[0]
     return report
@@ -158,6 +212,15 @@ def compare(
             reference = named(answers(), start.captured(model, progress))
         samples = samples.renamed([spec.name for spec in artifacts[-1].inputs])
         return verify(reference, runners, samples, metric=recipe.verify.metric, progress=progress)
+
+
+def _no_goal() -> EdgekitError:
+    return EdgekitError(
+        "EK307",
+        "no goal to prune to",
+        "nothing says how much of the model is to be left",
+        "add --macs 70%, or --params, --size or --latency with the share that may be left",
+    )
 
 
 def _not_lowered(path: Path) -> EdgekitError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from edgekit.errors import EdgekitError
 from edgekit.preprocess import Preprocess
@@ -22,6 +22,23 @@ Ranges = Literal["auto", "minmax", "percentile", "mse", "entropy"]
 Metric = Literal["top1", "top5", "psnr", "mse", "mae", "cosine", "sqnr"]
 Format = Literal["onnx", "tflite"]
 SchemeName = Literal["default", "symmetric", "per-tensor"]
+
+
+def _share(value: object) -> object:
+    """'70%' -> 0.7; whatever is no number of per cent is complained of later."""
+    if not isinstance(value, str):
+        return value
+    number, percent = value.strip().removesuffix("%"), value.strip().endswith("%")
+    try:
+        return float(number) / 100 if percent else float(number)
+    except ValueError:
+        return value
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
+EPOCHS = 10  # of fine-tuning
+Goal = Literal["macs", "params", "size", "latency"]
+GOALS: tuple[Goal, ...] = ("macs", "params", "size", "latency")
 
 
 class Model(Section):
@@ -58,6 +75,29 @@ class Quantize(Section):
     io: Literal["float32", "int8"] = "float32"
     keep_float: tuple[NonEmpty, ...] = ()
     sensitivity: Flag = False
+
+
+class Prune(Section):
+    """macs, params, size, latency: what is left of the unpruned model's at most, one of them; score: what tells which
+    channels matter; epochs: of fine-tuning, EPOCHS if not said, where there are samples to train on; lr, batch,
+    optimizer, distill: as in `Qat`, the unpruned model being the float one."""
+
+    macs: Share | None = None
+    params: Share | None = None
+    size: Share | None = None
+    latency: Share | None = None
+    score: Literal["norms", "l1", "factors", "activations", "taylor"] = "norms"
+    epochs: Count | None = None
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
+    batch: Batch = 64
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    distill: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @property
+    def goal(self) -> tuple[Goal, float] | None:
+        """What is aimed at, None where nothing is pruned."""
+        said = [(name, share) for name in GOALS if (share := getattr(self, name)) is not None]
+        return said[0] if said else None
 
 
 class Qat(Section):
@@ -104,6 +144,7 @@ class Recipe(Section):
     model: Model
     data: Data = Data()
     preprocess: Preprocess = Preprocess()
+    prune: Prune = Prune()
     quantize: Quantize = Quantize()
     qat: Qat = Qat()
     output: Output = Output()
@@ -125,6 +166,7 @@ def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, A
     keys = _anchored(read_toml(path), path.resolve().parent) if path else {}
     overrides = overrides or {}
     keys = _without_rival_data(keys, overrides.get("data", {}))
+    keys = _without_rival_goals(keys, overrides.get("prune", {}))
     for section, values in overrides.items():
         if section == "":
             keys |= values
@@ -132,6 +174,7 @@ def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, A
             keys[section] = {**keys.get(section, {}), **values}
     recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options")
     _check_data(recipe.data)
+    _check_pruning(recipe.prune)
     _check_precision(recipe.quantize)
     _check_training(recipe)
     return recipe
@@ -146,6 +189,14 @@ def _without_rival_data(keys: Keys, said: Mapping[str, Any]) -> Keys:
     if not isinstance(data, Mapping):
         return keys
     return {**keys, "data": {key: value for key, value in data.items() if key not in rivals}}
+
+
+def _without_rival_goals(keys: Keys, said: Mapping[str, Any]) -> Keys:
+    """The file's goal of pruning makes room for another one."""
+    prune = keys.get("prune")
+    if not isinstance(prune, Mapping) or not set(GOALS) & set(said):
+        return keys
+    return {**keys, "prune": {key: value for key, value in prune.items() if key not in GOALS}}
 
 
 def _check_data(data: Data) -> None:
@@ -223,6 +274,20 @@ def _rival(recipe: Recipe, scheme: SchemeName) -> tuple[str, str] | None:
             return None
 
 
+def _check_pruning(prune: Prune) -> None:
+    """One goal, or nothing that would say how to reach it."""
+    said = [f"--{name}" for name in GOALS if getattr(prune, name) is not None]
+    if len(said) > 1:
+        raise EdgekitError(
+            "EK154",
+            f"{said[0]} and {said[1]} are both given",
+            "channels are cut until one goal is reached, and then no more",
+            f"leave {said[1]} out; the report says what became of the others",
+        )
+    if not said and prune.score != Prune().score:
+        raise EdgekitError("EK154", "--score says nothing by itself", "nothing is pruned without a goal", ADD_A_GOAL)
+
+
 def _check_training(recipe: Recipe) -> None:
     """Options of a training that nobody asked for, or that there can be none of."""
     precision = recipe.quantize.precision
@@ -233,17 +298,38 @@ def _check_training(recipe: Recipe) -> None:
             POINTLESS[precision]["io"],
             "leave --qat out, or take --precision int8",
         )
-    defaults = Qat(epochs=recipe.qat.epochs)
-    said = {name: getattr(recipe.qat, key) != getattr(defaults, key) for key, name in QAT_KEYS.items()}
-    said["--resume"] = recipe.output.resume
-    for name, is_said in said.items():
-        if is_said and recipe.qat.epochs is None:
-            raise EdgekitError(
-                "EK154", f"{name} says nothing by itself", "nothing is trained without --qat", "add --qat EPOCHS"
-            )
+    trains = {"qat": recipe.qat.epochs is not None, "prune": recipe.prune.goal is not None}
+    on = [getattr(recipe, section) for section, is_on in trains.items() if is_on]
+    for section in (section for section, is_on in trains.items() if not is_on):
+        for key, value in said_of_training(getattr(recipe, section)):
+            if key == "epochs" or all(getattr(other, key) != value for other in on):
+                raise _idle(TRAINING_KEYS[key])  # else it speaks to the training that there is
+    if recipe.output.resume and not on:
+        raise _idle("--resume")
 
 
-QAT_KEYS = {"lr": "--lr", "batch": "--train-batch", "distill": "--distill", "optimizer": "--optimizer"}
+def said_of_training(section: Qat | Prune) -> list[tuple[str, object]]:
+    """Keys and values that are not the defaults."""
+    defaults = type(section)()
+    return [(key, value) for key in TRAINING_KEYS if (value := getattr(section, key)) != getattr(defaults, key)]
+
+
+def _idle(name: str) -> EdgekitError:
+    if name == "--epochs":
+        return EdgekitError("EK154", "--epochs says nothing by itself", "nothing is pruned without a goal", ADD_A_GOAL)
+    return EdgekitError(
+        "EK154", f"{name} says nothing by itself", "nothing is trained without --qat or pruning", "add --qat EPOCHS"
+    )
+
+
+ADD_A_GOAL = "add a goal, such as --macs 70%"
+TRAINING_KEYS = {
+    "epochs": "--epochs",
+    "lr": "--lr",
+    "batch": "--train-batch",
+    "distill": "--distill",
+    "optimizer": "--optimizer",
+}
 PATHS = {
     "model": ("path", "factory"),
     "data": ("data", "calibration", "evaluation", "training"),

@@ -100,6 +100,7 @@ def _wrong_value(
     )
 
 
+GOALS = ("macs", "params", "size", "latency")
 FIXES = {
     "model": "name the model: edgekit quantize model.pt, or path under [model]",
     "model.path": "add path = 'model.pt'",
@@ -111,6 +112,7 @@ HINTS = {
     "preprocess.mean": "write one number, or one per channel: [0.485, 0.456, 0.406]",
     "preprocess.std": "write one number above 0, or one per channel: [0.229, 0.224, 0.225]",
     "budget.max_drop": "write a number above 0, such as 0.5; `edgekit quantize --help` says in which unit",
+    **{f"prune.{goal}": "write what may be left of the unpruned model's: 70%, or 0.7" for goal in GOALS},
     "model.inputs": "write inputs = { name = [1, 3, 224, 224] }",
 }
 

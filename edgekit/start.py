@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from edgekit import budget
@@ -56,6 +58,13 @@ def synthesized(model: Loaded, data: Data, progress: Progress) -> Data:
     """With made-up samples to calibrate on."""
     with progress.step("synthesising inputs", SYNTHESIZED) as advance:
         return with_synthesized(data, model.synthesize(SYNTHESIZED, advance))
+
+
+def with_inputs(model: Loaded, data: Data, progress: Progress) -> Data:
+    """With made-up samples to compare on, where nobody gave any."""
+    if data.any is not None:
+        return data
+    return replace(data, evaluation=synthesized(model, data, progress).for_evaluation)
 
 
 def captured(model: Loaded, progress: Progress) -> Captured:

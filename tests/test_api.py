@@ -29,7 +29,7 @@ def test_importing_edgekit_loads_nothing_heavy() -> None:
 
 
 def test_the_names_that_were_promised() -> None:
-    assert set(dir(edgekit)) == {"EdgekitError", "__version__", "compare", "convert", "quantize"}
+    assert set(dir(edgekit)) == {"EdgekitError", "__version__", "compare", "convert", "prune", "quantize"}
     assert edgekit.EdgekitError is EdgekitError
     assert edgekit.quantize is api.quantize
     with pytest.raises(AttributeError, match="no attribute 'quantise'"):
@@ -56,6 +56,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     monkeypatch.setattr("edgekit.pipeline.quantize", record(REPORT))
     monkeypatch.setattr("edgekit.pipeline.convert", record(REPORT))
+    monkeypatch.setattr("edgekit.pipeline.prune", record(REPORT))
     monkeypatch.setattr("edgekit.pipeline.compare", record(VERIFICATION))
     return calls
 

@@ -10,14 +10,14 @@ from edgekit.recipe import Recipe
 
 
 def test_every_flag_is_a_key_of_a_recipe() -> None:
-    for name, (section, key) in flags.FLAGS.items():
+    for name, (section, key) in (*flags.FLAGS.items(), *flags.ALSO.items()):
         schema = Recipe.model_fields[section].annotation if section else Recipe
         assert schema is not None
         assert key in schema.model_fields, f"{name} leads to [{section}] {key}, which no recipe has"
 
 
 def test_every_key_of_a_recipe_is_a_flag() -> None:
-    reached = set(flags.FLAGS.values())
+    reached = {*flags.FLAGS.values(), *flags.ALSO.values()}
     for section, field in Recipe.model_fields.items():
         keys = getattr(field.annotation, "model_fields", None)
         wanted = {(section, key) for key in keys} if keys else {("", section)}

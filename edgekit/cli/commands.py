@@ -14,6 +14,7 @@ from edgekit.cli.doctor import doctor
 from edgekit.cli.door import guarded
 from edgekit.cli.explain import explain
 from edgekit.cli.inspect import inspect
+from edgekit.cli.prune import prune
 from edgekit.cli.quantize import quantize
 
 HELP = """From a trained model to verified INT8 ONNX and TFLite files for small devices.
@@ -55,7 +56,7 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(_edgekit)
-    for command in (quantize, convert, inspect, compare, demo, doctor, explain):
+    for command in (quantize, prune, convert, inspect, compare, demo, doctor, explain):
         made.command()(command)
     return made
 

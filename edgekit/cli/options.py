@@ -73,7 +73,9 @@ Evaluation = Annotated[
 ]
 Training = Annotated[
     str | None,
-    typer.Option("--train", metavar="PATH", help="Samples to train on with --qat, in any of --data's forms."),
+    typer.Option(
+        "--train", metavar="PATH", help="Samples to train on, after pruning or with --qat, in any of --data's forms."
+    ),
 ]
 CalibrationCount = Annotated[
     int | None,
@@ -109,6 +111,42 @@ Std = Annotated[
 SamplesLayout = Annotated[
     Literal["nhwc", "nchw"] | None,
     typer.Option("--samples-layout", help="Order of axes in the samples. Default: the model's own."),
+]
+
+# ---- [prune] ---------------------------------------------------------------------------------------------------------
+Macs = Annotated[
+    str | None,
+    typer.Option("--macs", metavar="SHARE", help="Prune until at most this is left of the MACs: 70%. Default: no."),
+]
+Params = Annotated[
+    str | None,
+    typer.Option("--params", metavar="SHARE", help="Prune until at most this is left of the parameters. Default: no."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", metavar="SHARE", help="Prune until at most this is left of the float file. Default: no."),
+]
+Latency = Annotated[
+    str | None,
+    typer.Option(
+        "--latency",
+        metavar="SHARE",
+        help="Prune until at most this is left of the float file's latency, measured here. Default: no.",
+    ),
+]
+Score = Annotated[
+    Literal["norms", "l1", "factors", "activations", "taylor"] | None,
+    typer.Option(
+        "--score",
+        help="What tells which channels matter: L2 or L1 norms of weights, factors of norms, activations, or the loss"
+        " (taylor). Default: norms.",
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        "--epochs", metavar="N", min=1, help="Fine-tune the pruned model on --train, this often. Default: 10."
+    ),
 ]
 
 # ---- [quantize] ------------------------------------------------------------------------------------------------------
@@ -154,7 +192,9 @@ Qat = Annotated[
 LearningRate = Annotated[
     float | None,
     typer.Option(
-        "--lr", metavar="SHARE", help="First step of training, as a share of a weight's size. Default: 0.001."
+        "--lr",
+        metavar="SHARE",
+        help="First step of training, as a share of a weight's size. Default: 0.01 after pruning, 0.001 with --qat.",
     ),
 ]
 TrainBatch = Annotated[
@@ -168,7 +208,7 @@ Distill = Annotated[
     typer.Option(
         "--distill",
         metavar="SHARE",
-        help="How much to learn from the float model, 0 to 1, the rest from labels or targets. Default: 0.5.",
+        help="How much to learn from the model as it was, 0 to 1, the rest from labels or targets. Default: 0.5.",
     ),
 ]
 

@@ -166,7 +166,7 @@ def _out_of_reach(goal: Goal, share: float, channels: Channels) -> EdgekitError:
     stays = "; ".join(why for why, _ in reasons)
     return EdgekitError(
         "EK303",
-        f"cannot prune to {goal.share:.0%} of the {goal.of}",
+        f"cannot prune to {goal.share:.0%} of the {'MACs' if goal.of == 'macs' else goal.of}",
         f"with every group at its floor {share:.0%} is left" + (f"; what stays: {stays}" if stays else ""),
         f"ask for {math.ceil(100 * share)}% or more",
     )

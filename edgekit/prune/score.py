@@ -14,7 +14,7 @@ norm_factors has nothing to look at. It says so rather than score something else
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -83,8 +83,14 @@ def activations(graph: ir.Model, channels: Channels, samples: Iterable[Arrays]) 
     return _scores(channels, found)
 
 
-def taylor(graph: ir.Model, channels: Channels, batches: Iterable[tuple[Tensors, Loss]]) -> Scores:
-    """batches: inputs by name, and the loss of their outputs, such as the cross-entropy with their labels."""
+def taylor(
+    graph: ir.Model,
+    channels: Channels,
+    batches: Iterable[tuple[Tensors, Loss]],
+    wanted: Sequence[str] | None = None,
+) -> Scores:
+    """batches: inputs by name, and the loss of their outputs, such as the cross-entropy with their labels; wanted: the
+    values that the loss is told, the graph's outputs if not said."""
     view = to_torch(graph)
     nodes = {node.name: node for node in graph.graph}
     made = [use for use in channels.slices if use.makes]
@@ -92,7 +98,7 @@ def taylor(graph: ir.Model, channels: Channels, batches: Iterable[tuple[Tensors,
     totals: dict[int, float] = {}
     for inputs, loss in batches:
         view.zero_grad()
-        loss(view(inputs)).backward()  # type: ignore[no-untyped-call]
+        loss(view(inputs, wanted)).backward()  # type: ignore[no-untyped-call]
         changes: dict[int, float] = {}
         for use in made:
             value = nodes[use.node].inputs[use.position]

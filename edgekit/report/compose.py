@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
@@ -23,10 +25,18 @@ from edgekit.report.facts import (
     KeptFloat,
     ModelFacts,
     OpSensitivity,
+    PrunedGroup,
+    PruningFacts,
+    PruningTrial,
     QuantizationFacts,
     TensorFacts,
+    UncutChannels,
 )
 from edgekit.samples import Samples
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from edgekit.prune import Pruned
+    from edgekit.run.teach import Training
 
 ACTIVATIONS: Mapping[Precision, str] = {
     "int8": "int8 activations per tensor",
@@ -88,6 +98,55 @@ def file_facts(lowered: Lowered, directory: Path) -> FileFacts:
         outputs=tuple(map(_spec, artifact.outputs)),
         transposes=lowered.transposes,
         transposed_bytes=lowered.transposed_bytes,
+    )
+
+
+def pruning_facts(
+    goal: tuple[str, float],
+    score: str,
+    pruned: Pruned,
+    graph: ir.Model,
+    unpruned: Sequence[Lowered],
+    trials: Sequence[PruningTrial],
+    training: Training | None,
+) -> PruningFacts:
+    """pruned: how it was cut; graph: what came of it, simplified and in float; what was reached is told later."""
+    channels = pruned.channels
+    return PruningFacts(
+        goal=goal[0],
+        asked=goal[1],
+        reached=None,
+        score=score,
+        macs=sum(cost.macs_by_node(graph).values()),
+        parameters=cost.parameters(graph),
+        unpruned_bytes={file.artifact.label: file.artifact.size_bytes for file in unpruned},
+        groups=tuple(
+            PrunedGroup(
+                name=group.name,
+                members=group.members,
+                channels=len(group.units) * group.channels,
+                kept=len(pruned.choice.kept[group.name]) * group.channels,
+            )
+            for group in channels.groups
+        ),
+        uncut=tuple(UncutChannels(name=one.name, channels=one.channels, why=one.why) for one in channels.blocked),
+        trials=tuple(trials),
+        training=training,
+    )
+
+
+def program_facts(label: str, path: Path, directory: Path, model: ModelFacts) -> FileFacts:
+    """A torch.export archive, which takes and gives what the model does."""
+    data = path.read_bytes()
+    return FileFacts(
+        label=label,
+        path=str(directory / path.name),
+        format=path.suffix.removeprefix("."),
+        precision="float32",
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        inputs=model.inputs,
+        outputs=model.outputs,
     )
 
 

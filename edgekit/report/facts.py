@@ -135,6 +135,59 @@ class QuantizationFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrunedGroup:
+    """Channels that go together. name: the node that makes them, the first if there are several; members: all that
+    make channels of the group; channels, kept: how many of each there were, and are."""
+
+    name: str
+    members: tuple[str, ...]
+    channels: int
+    kept: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UncutChannels:
+    """Channels that had to stay. name: the node that makes them; why: completes "... stays, because"."""
+
+    name: str
+    channels: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningTrial:
+    """A smaller model that was tried for a goal. left: share of the MACs (of the parameters, where the goal is the
+    size); costs: file -> its cost as a share of the unpruned file's."""
+
+    left: float
+    costs: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningFacts:
+    """How channels were cut.
+
+    goal: "macs", "params", "size" or "latency"; asked: share of the unpruned model's to be left at most; reached: what
+    is left, for latency as measured at the end in the slowest runtime, None where it was not; score: what told which
+    channels matter; macs, parameters: of the pruned model (`model` has those of the unpruned one); unpruned_bytes: file
+    of the unpruned model -> its size; trials: what was tried for a goal that only a file tells; training: the
+    fine-tuning, None without.
+    """
+
+    goal: str
+    asked: float
+    reached: float | None
+    score: str
+    macs: int
+    parameters: int
+    unpruned_bytes: dict[str, int]
+    groups: tuple[PrunedGroup, ...]
+    uncut: tuple[UncutChannels, ...]
+    trials: tuple[PruningTrial, ...] = ()
+    training: Training | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A quantization that was judged. drop, upper: as in BudgetFacts; shares: of the MACs, by the precision asked for;
     empty where there are no MACs."""
@@ -184,9 +237,9 @@ class Machine:
 class Report:
     """Everything that a run says; the terminal and `report.json` show the same object.
 
-    directory: where the files are; calibration: what was found out about its samples; training: what came of it,
-    None without; notes: doubts and decisions in whole sentences, most important first;
-    stages_s: wall-clock seconds of each stage, in order.
+    directory: where the files are; pruning: None where nothing was pruned; calibration: what was found out about its
+    samples; training: of the integers, None without; notes: doubts and decisions in whole sentences, most important
+    first; stages_s: wall-clock seconds of each stage, in order.
     """
 
     version: str
@@ -195,6 +248,7 @@ class Report:
     machine: Machine
     files: tuple[FileFacts, ...]
     data: DataFacts | None = None
+    pruning: PruningFacts | None = None
     quantization: QuantizationFacts | None = None
     budget: BudgetFacts | None = None
     calibration: Examination | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.run.teach import Training
     from edgekit.verify.result import Score, Verification
 
+GOAL_NAMES = {"macs": "MACs", "params": "parameters", "size": "file size", "latency": "latency"}
+REASONS_SAID = 3
+FAITHFUL_DB = 60.0  # float files of one graph that differ by more do not compute the same
+UNPRUNED = "unpruned"  # how a file of the unpruned model is labelled
 METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "mse": "MSE", "mae": "MAE", "sqnr": "SQNR"}
 
 
@@ -26,28 +31,34 @@ def metric_name(verification: Verification) -> str:
     return METRIC_NAMES.get(verification.metric, verification.metric)
 
 
-def speed_ups(latencies: Sequence[Latency]) -> dict[str, float]:
-    """Label -> how many times as fast as the float file in the same runtime (median over median)."""
+def speed_ups(latencies: Sequence[Latency], base: str = "float32") -> dict[str, float]:
+    """Label -> how many times as fast as the float file in the same runtime (median over median). base: "unpruned"
+    where that is the file of the unpruned model."""
     medians = {latency.label: latency.median_s for latency in latencies}
     ups = {}
     for label, median_s in medians.items():
         precision, _, kind = label.partition(" ")
-        float_s = medians.get(f"float32 {kind}")
-        if precision != "float32" and float_s is not None and median_s > 0:
-            ups[label] = float_s / median_s
+        base_s = medians.get(f"{base} {kind}")
+        if precision not in (base, UNPRUNED) and base_s is not None and median_s > 0:
+            ups[label] = base_s / median_s
     return ups
 
 
+def base_of(report: Report) -> str:
+    """What files are held against: those of the unpruned model, where it was pruned."""
+    return "float32" if report.pruning is None else UNPRUNED
+
+
 def headline(report: Report) -> str:
-    """The result in one sentence; empty where nothing was quantized."""
-    quantized = [file for file in report.files if file.precision in INTEGERS]
-    if not quantized:
+    """The result in one sentence; empty where nothing was pruned or quantized."""
+    made = [file for file in report.files if file.precision in INTEGERS] or _pruned_files(report)
+    if not made:
         return ""
-    name = quantized[0].precision.replace("int", "INT")
-    noun = f"the {name} file is" if len(quantized) == 1 else f"the {name} files are"
-    costs = [part for part in (_smaller(report.files, quantized), _faster(report.latencies)) if part]
+    name = made[0].precision.replace("int", "INT") if made[0].precision in INTEGERS else "pruned"
+    noun = f"the {name} file is" if len(made) == 1 else f"the {name} files are"
+    costs = [part for part in (_smaller(report, made), _faster(report, made)) if part]
     said = [f"{noun} {', '.join(costs)}"] if costs else []
-    worse = _worse(report.verification)
+    worse = _worse(report.verification, [file.label for file in made])
     broken = "the budget is not kept" if report.budget is not None and not report.budget.met else ""
     return "; ".join([*said, *filter(None, (worse, broken))])
 
@@ -59,10 +70,12 @@ def warnings(report: Report) -> tuple[str, ...]:
         judged = report.data is not None and report.data.evaluation != report.data.calibration
         unknown = "" if judged else " and accuracy is unknown"
         said.append(f"uncalibrated: no samples were given to calibrate on, so inputs were synthesised{unknown}")
-    for label, up in speed_ups(report.latencies).items():
-        if round(up, 2) < 1:
-            kind = label.partition(" ")[2]
-            said.append(f"{label} is slower than float32 {kind} on this machine: {up:.2f} times its speed")
+    said += _of_pruning(report)
+    for base in dict.fromkeys(("float32", base_of(report))):
+        for label, up in speed_ups(report.latencies, base).items():
+            if round(up, 2) < 1:
+                kind = label.partition(" ")[2]
+                said.append(f"{label} is slower than {base} {kind} on this machine: {up:.2f} times its speed")
     said += _grown(report.files)
     if report.data is not None and report.data.overlap:
         samples = units.plural(report.data.overlap, "sample")
@@ -122,6 +135,58 @@ def calibration_doubts(report: Report) -> tuple[str, ...]:
     return tuple(f"calibration: {doubt.why}: {doubt.fix}" for doubt in report.calibration.doubts)
 
 
+def pruning_lines(report: Report) -> tuple[str, str]:
+    """What is left of the model, and where it was cut; empty without pruning."""
+    facts, model = report.pruning, report.model
+    if facts is None:
+        return "", ""
+    left = f"{units.count(model.parameters)} -> {units.count(facts.parameters)} parameters"
+    left += f" ({units.percent(facts.parameters / model.parameters)})"
+    if model.macs:
+        macs = f"{units.count(model.macs)} -> {units.count(facts.macs)} MACs ({units.percent(facts.macs / model.macs)})"
+        left = f"{macs}, {left}"
+    goal = GOAL_NAMES[facts.goal]
+    asked = f"asked for {units.percent(facts.asked)} of the {goal}"
+    if facts.goal in ("size", "latency") and facts.reached is not None:
+        asked += f", {units.percent(facts.reached)} reached"
+    cut = [group for group in facts.groups if group.kept < group.channels]
+    where = f"{sum(g.channels - g.kept for g in cut)} of {sum(g.channels for g in facts.groups)} channels cut"
+    where += f", from {len(cut)} of {units.plural(len(facts.groups), 'group')} (score: {facts.score})"
+    reasons = Counter(one.why for one in facts.uncut)
+    if reasons:
+        layers = len({one.name for one in facts.uncut})
+        why = "; ".join(reason for reason, _ in reasons.most_common(REASONS_SAID))
+        more = f"; {len(reasons) - REASONS_SAID} more reasons in report.json" if len(reasons) > REASONS_SAID else ""
+        where += f"; {units.plural(layers, 'layer')} must keep channels: {why}{more}"
+    return f"{left}; {asked}", where
+
+
+def _of_pruning(report: Report) -> list[str]:
+    """What a pruned model does not do as it should."""
+    facts = report.pruning
+    said: list[str] = []
+    if facts is None:
+        return said
+    if facts.training is None:
+        said.append("accuracy was not restored: nothing was fine-tuned; give samples to learn from with --train")
+    elif not facts.training.kept:
+        said.append("accuracy was not restored: fine-tuning made it no better, so it was not kept; give a smaller --lr")
+    if facts.reached is not None and facts.reached > facts.asked:
+        of, got = GOAL_NAMES[facts.goal], units.percent(facts.reached)
+        said.append(f"{got} of the {of} is left, measured in the end; {units.percent(facts.asked)} was asked for")
+    if report.verification is not None and report.verification.sqnr_against is not None:
+        for score in report.verification.scores:
+            if not is_integer(score.label) and min(score.sqnr_db.values(), default=FAITHFUL_DB) < FAITHFUL_DB:
+                against, db = report.verification.sqnr_against, min(score.sqnr_db.values())
+                said.append(f"{score.label} does not compute what {against} does: they are {db:.0f} dB apart")
+    return said
+
+
+def _pruned_files(report: Report) -> list[FileFacts]:
+    """Of a pruned model in float, as runtimes take it."""
+    return [file for file in report.files if report.pruning is not None and file.format != "pt2"]
+
+
 def training_line(training: Training) -> str:
     """What training came to."""
     told = [name for name, used in _teachers(training).items() if used]
@@ -152,14 +217,19 @@ def scale_spread(report: Report) -> str:
     return f"other samples would move a range by {typical}, at most by {worst} ({spread.tensor})"
 
 
-def _smaller(files: Sequence[FileFacts], quantized: Sequence[FileFacts]) -> str:
-    floats = [file.size_bytes for file in files if file.precision == "float32"]
-    if not floats:
+def _smaller(report: Report, made: Sequence[FileFacts]) -> str:
+    if report.pruning is None:
+        whole, floats = "float", [file.size_bytes for file in report.files if file.precision == "float32"]
+        ratios = [max(floats) / file.size_bytes for file in made if floats]
+    else:
+        whole, known = UNPRUNED, report.pruning.unpruned_bytes
+        bases = [known.get(f"{UNPRUNED} {file.label.rpartition(' ')[2]}") for file in made]
+        ratios = [base / file.size_bytes for base, file in zip(bases, made, strict=True) if base is not None]
+    if not ratios:
         return ""
-    ratios = [max(floats) / file.size_bytes for file in quantized]
     if min(ratios) >= 1:
         return f"{_span(ratios, 1)} smaller"
-    return f"{_span([1 / ratio for ratio in ratios], 2)} the size of the float one"
+    return f"{_span([1 / ratio for ratio in ratios], 2)} the size of the {whole} one"
 
 
 def _grown(files: Sequence[FileFacts]) -> list[str]:
@@ -171,20 +241,22 @@ def _grown(files: Sequence[FileFacts]) -> list[str]:
     ]
 
 
-def _faster(latencies: Sequence[Latency]) -> str:
-    ups = list(speed_ups(latencies).values())
+def _faster(report: Report, made: Sequence[FileFacts]) -> str:
+    known = speed_ups(report.latencies, base_of(report))
+    ups = [known[file.label] for file in made if file.label in known]
+    whole = "float" if report.pruning is None else "the unpruned model"
     if not ups:
         return ""
     if max(ups) < 1:
-        return f"slower than float here ({_span(ups, 2)})"
-    return f"{_span(ups, 1)} as fast as float here"
+        return f"slower than {whole} here ({_span(ups, 2)})"
+    return f"{_span(ups, 1)} as fast as {whole} here"
 
 
-def _worse(verification: Verification | None) -> str:
-    """The largest drop, and how large it may be: what the user risks."""
+def _worse(verification: Verification | None, labels: Sequence[str]) -> str:
+    """The largest drop, and how large it may be: what the user risks. labels: of the files that are spoken of."""
     if verification is None:
         return ""
-    scores = [score for score in verification.scores if is_integer(score.label) and score.drop is not None]
+    scores = [score for score in verification.scores if score.label in labels and score.drop is not None]
     if not scores:
         return ""
     drop = max(score.drop or 0.0 for score in scores)
@@ -196,7 +268,9 @@ def _worse(verification: Verification | None) -> str:
 
 def distances_in_words(verification: Verification) -> str:
     """'INT8 ONNX 31.2 dB, INT8 TFLite 31.2 dB against torch', output by output where there are several."""
-    scores = [score for score in verification.scores if is_integer(score.label) and score.sqnr_db]
+    against = verification.sqnr_against or verification.reference.label
+    pruned = verification.sqnr_against is not None
+    scores = [score for score in verification.scores if (pruned or is_integer(score.label)) and score.sqnr_db]
     if not scores or (verification.metric == "sqnr" and len(scores[0].sqnr_db) == 1):  # the table says it already
         return ""
     said = []
@@ -205,7 +279,7 @@ def distances_in_words(verification: Verification) -> str:
         parts = [f"{name} {db:.1f} dB" if several else f"{db:.1f} dB" for name, db in score.sqnr_db.items()]
         said.append(f"{score.label}{':' if several else ''} {', '.join(parts)}")
     between = "; " if len(scores[0].sqnr_db) > 1 else ", "
-    return f"{between.join(said)} against {verification.scores[0].label}"
+    return f"{between.join(said)} against {against}"
 
 
 def drop_in_words(verification: Verification, drop: float) -> str:

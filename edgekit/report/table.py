@@ -12,7 +12,7 @@ from rich.text import Text
 from edgekit import units
 from edgekit.plain import plain
 from edgekit.report.facts import Report
-from edgekit.report.summary import is_integer, metric_name, speed_ups, value_in_words
+from edgekit.report.summary import UNPRUNED, base_of, is_integer, metric_name, speed_ups, value_in_words
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
@@ -27,12 +27,14 @@ def file_table(report: Report, gap: str) -> Table:
     scores = {score.label: score for score in _all_scores(verification)}
     files = {file.label: file for file in report.files}
     latencies = {latency.label: latency for latency in report.latencies}
-    ups = speed_ups(report.latencies)
+    ups = speed_ups(report.latencies, base_of(report))
+    unkept = report.pruning.unpruned_bytes if report.pruning is not None else {}
     flips = verification is not None and _has_flips(verification)
     table = _new_table(verification, gap, flips=flips, latency=bool(latencies), size=True)
     for label in _by_runtime(dict.fromkeys([*scores, *files, *latencies])):
         file = files.get(label)
-        cells = [Text(plain(label)), Text(units.size(file.size_bytes) if file else "")]
+        size = file.size_bytes if file else unkept.get(label)
+        cells = [Text(plain(label)), Text("" if size is None else units.size(size))]
         if verification is not None:
             score = scores.get(label)
             empty = [Text("")] * (3 if flips else 2)
@@ -56,7 +58,12 @@ def _by_runtime(labels: Iterable[str]) -> list[str]:
     """Float and integers of one format beside each other, since they are compared with each other."""
     known = list(labels)
     kinds = list(dict.fromkeys(label.rpartition(" ")[2] for label in known))
-    return sorted(known, key=lambda label: (kinds.index(label.rpartition(" ")[2]), is_integer(label)))
+    return sorted(known, key=lambda label: (kinds.index(label.rpartition(" ")[2]), _step(label)))
+
+
+def _step(label: str) -> int:
+    """The model before channels were cut, in float, in integers."""
+    return 0 if label.startswith(UNPRUNED) else 1 + is_integer(label)
 
 
 def _new_table(

@@ -26,6 +26,7 @@ from edgekit.report.summary import (
     is_integer,
     latency_doubts,
     precision_shares,
+    pruning_lines,
     scale_spread,
     training_line,
     warnings,
@@ -98,6 +99,12 @@ def _model_lines(report: Report) -> Table:
     grid.add_row(_key("model"), Text.assemble((plain(Path(model.path).name), "bold"), "  ", ", ".join(facts)))
     if report.data is not None and report.data.calibration is not None:
         grid.add_row(_key("data"), Text(_data_line(report)))
+    elif report.pruning is not None and report.data is not None and report.data.evaluation is not None:
+        judged = f"judged on {units.whole(report.data.evaluation_count)} of {plain(report.data.evaluation)}"
+        grid.add_row(_key("data"), Text(judged))
+    for word, line in zip(("pruned", "channels"), pruning_lines(report), strict=True):
+        if line:
+            grid.add_row(_key(word), Text(plain(line)))
     return grid
 
 
@@ -129,6 +136,8 @@ def _findings(report: Report) -> Table:
         if report.quantization.scheme != USUAL_SCHEME:
             grid.add_row(_key("integers"), Text(plain(report.quantization.scheme)))
         grid.add_row(_key("ranges"), Text(_ranges_line(report)))
+    if report.pruning is not None and (tuned := report.pruning.training) is not None:
+        grid.add_row(_key("fine-tuning"), Text(plain(training_line(tuned)), "" if tuned.kept else "yellow"))
     if report.training is not None:
         style = "" if report.training.kept else "yellow"
         grid.add_row(_key("training"), Text(plain(training_line(report.training)), style))
@@ -243,7 +252,7 @@ def _sensitivity(report: Report) -> Table:
     left = ("most sensitive ops", "op", "source")
     for title in ("most sensitive ops", "op", "SQNR alone", "int16", "MACs", "source"):
         table.add_column(Text(title), justify="left" if title in left else "right", overflow="fold")
-    total = report.model.macs
+    total = report.model.macs if report.pruning is None else report.pruning.macs
     for found in facts.sensitivity[:MOST_SENSITIVE]:
         with_it = f"{plain(found.op)} and {found.ops - 1} more" if found.ops > 1 else plain(found.op)
         share = units.percent(found.macs / total) if total else "-"

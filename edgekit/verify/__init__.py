@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,6 +26,7 @@ __all__ = ["expected", "suited", "verify"]
 
 Pair = tuple[str, str]
 TORCH = "torch"  # the label of the model itself
+PROGRAM = "float32 PyTorch"  # of the pruned model, as the .pt2 file holds it
 
 
 def verify(
@@ -38,6 +39,8 @@ def verify(
     layers: bool = False,
     watch: Callable[[Arrays], None] | None = None,
     because: Mapping[str, str] | None = None,
+    pruned: bool = False,
+    program: Iterator[Arrays] | None = None,
     progress: Progress = SILENT,
 ) -> Verification:
     """Compare every opened artifact with the reference on the same samples.
@@ -45,7 +48,9 @@ def verify(
     reference: what the model itself answers, from `expected`; None makes the first float32 artifact the reference
     (the first of all where none is float32). graph: the float graph that was quantized; it gives the ledgers and layers
     the model's node names, MACs and source lines. The INT8 files are compared with each other too; without a graph, all
-    files are. watch: is shown the inputs of every batch; because: why nodes of the graph were not put into INT8.
+    files are. watch: is shown the inputs of every batch; because: why nodes of the graph were not put into INT8;
+    pruned: the reference is the unpruned model, by which the files are judged; what they should compute, and their SQNR
+    is against, is then what the program, the pruned model in PyTorch, answers, or the first float32 artifact.
     """
     if not len(samples):
         raise EdgekitError("EK609", "nothing to verify on", "there are 0 evaluation samples", "give some with --eval")
@@ -54,12 +59,13 @@ def verify(
     chosen = suited(metric, samples)
     pairs = {pair: _steps(files, pair) for pair in combinations(_integers(files) if graph else list(files), 2)}
     with ExitStack() as stack:
-        threads = {label: ThreadPoolExecutor(1) for label in [TORCH, *files]}
+        threads = {label: ThreadPoolExecutor(1) for label in [TORCH, PROGRAM, *files]}
         for thread in threads.values():  # none is waited for: whoever still computes is ended by its owner
             stack.callback(thread.shutdown, wait=False, cancel_futures=True)
-        asks = _asks(reference, runners, threads)
+        asks = _asks(reference, runners, threads, program)
+        made_of = _made_of(asks, files, pruned)
         with progress.step("verifying", len(samples)) as advance:
-            answers, likenesses = compare.ask_all(asks, samples, chosen, pairs, advance, watch)
+            answers, likenesses = compare.ask_all(asks, samples, chosen, pairs, advance, watch, made_of)
         ledgers = tuple(ledger.read(label, runners[label], graph, because or {}) for label in _integers(files))
     errors: tuple[LayerError, ...] = ()
     if layers and graph:
@@ -76,6 +82,7 @@ def verify(
         agreements=tuple(_agreement(pair, answers, likeness) for pair, likeness in likenesses.items()),
         ledgers=ledgers,
         layers=errors,
+        sqnr_against=None if made_of == exact else made_of,
     )
 
 
@@ -108,6 +115,7 @@ def _asks(
     reference: Iterator[Arrays] | None,
     runners: Mapping[str, Runner],
     threads: Mapping[str, ThreadPoolExecutor],
+    program: Iterator[Arrays] | None = None,
 ) -> dict[str, Ask]:
     """Who is asked, the reference first."""
 
@@ -115,11 +123,23 @@ def _asks(
         return lambda inputs: threads[label].submit(run, inputs)
 
     asks = {label: asked(label, runner.run) for label, runner in runners.items()}
+    if program is not None:
+        asks = {PROGRAM: asked(PROGRAM, lambda _: next(program))} | asks
     if reference is not None:
         return {TORCH: asked(TORCH, lambda _: next(reference))} | asks
     floats = [label for label, runner in runners.items() if runner.artifact.precision == "float32"]
-    first = [*floats, *runners][0]
+    unpruned = [label for label, runner in runners.items() if runner.artifact.unpruned]
+    first = [*unpruned, *floats, *runners][0]
     return {first: asks[first]} | asks
+
+
+def _made_of(asks: Iterable[str], files: Mapping[str, Artifact], pruned: bool) -> str:
+    """Whose answers the files should give: those of the graph that they were made of."""
+    reference, *others = asks
+    if not pruned:
+        return reference
+    floats = [label for label in others if label == PROGRAM or files[label].precision == "float32"]
+    return [*floats, reference][0]
 
 
 def _target_rank(samples: Samples) -> int | None:

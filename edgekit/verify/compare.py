@@ -63,10 +63,13 @@ def ask_all(
     pairs: Mapping[tuple[str, str], Mapping[str, float]],
     advance: Advance,
     watch: Callable[[Arrays], None] | None = None,
+    made_of: str | None = None,
 ) -> tuple[dict[str, Answers], dict[tuple[str, str], Likeness]]:
     """asks: by label, the reference first; pairs: labels of files to compare element by element, each with the scales
-    of the quantized outputs by name; watch: is shown the inputs of every batch."""
+    of the quantized outputs by name; watch: is shown the inputs of every batch; made_of: whose answers the SQNR is
+    against, None for the reference's."""
     reference = next(iter(asks))
+    made_of = made_of or reference
     tallies = {label: _Tally() for label in asks}
     likenesses = {pair: Likeness() for pair in pairs}
     low, high, done = np.inf, -np.inf, 0
@@ -80,8 +83,8 @@ def ask_all(
             # Targets say that the outputs are values: the largest of them is no class.
             if batch.targets is None and (classes := metrics.top1(answer)) is not None:
                 tallies[label].classes.append(classes)
-            if label != reference:
-                tallies[label].sqnr.append(metrics.sqnr(answer, exact))
+            if label not in (reference, made_of):
+                tallies[label].sqnr.append(metrics.sqnr(answer, outputs[made_of]))
         for (first, second), scales in pairs.items():
             _add(likenesses[first, second], outputs[first], outputs[second], scales)
         if metric.name == "psnr":

@@ -107,7 +107,8 @@ class Verification:
     """What every artifact computes, beside what the model computes.
 
     metric: "top1", "top5", "psnr", "mse", "mae", "cosine" or "sqnr"; unit: "share", "dB" or "" (the samples' own);
-    count: samples compared; layers: worst first, empty unless asked for; notes: doubts, in whole sentences.
+    count: samples compared; layers: worst first, empty unless asked for; notes: doubts, in whole sentences;
+    sqnr_against: whose answers the SQNR of the scores is against, None where these are the reference's.
     """
 
     metric: str
@@ -120,3 +121,4 @@ class Verification:
     ledgers: tuple[Ledger, ...] = ()
     layers: tuple[LayerError, ...] = ()
     notes: tuple[str, ...] = ()
+    sqnr_against: str | None = None

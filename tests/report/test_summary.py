@@ -8,9 +8,11 @@ import pytest
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
+from edgekit.report.facts import PrunedGroup, PruningFacts, UncutChannels
+from edgekit.report.terminal import to_text
 from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
-from tests.reports import REPORT, SLOW, VERIFICATION, file, latency
+from tests.reports import MODEL, REPORT, SLOW, VERIFICATION, file, latency
 
 
 def test_the_result_in_a_sentence() -> None:
@@ -56,11 +58,11 @@ def test_distances_of_every_output() -> None:
     words = summary.distances_in_words
     assert words(VERIFICATION) == ""
     assert words(replace(VERIFICATION, scores=(reference, *near))) == (
-        "INT8 ONNX 31.2 dB, INT8 TFLite 31.2 dB against float32 ONNX"
+        "INT8 ONNX 31.2 dB, INT8 TFLite 31.2 dB against torch"
     )
     assert words(replace(VERIFICATION, scores=(reference, *near), metric="sqnr")) == ""
     assert words(replace(VERIFICATION, scores=(reference, *both), metric="sqnr")) == (
-        "INT8 ONNX: logits 31.2 dB, box 52.0 dB against float32 ONNX"
+        "INT8 ONNX: logits 31.2 dB, box 52.0 dB against torch"
     )
 
 
@@ -141,3 +143,74 @@ def test_a_training_in_a_line() -> None:
     )
     assert "(targets and the float model)" in summary.training_line(replace(training, labels=False))
     assert "training     3 epochs on" in str(replace(REPORT, training=training))
+
+
+PRUNED = replace(
+    REPORT,
+    files=(file("float32 ONNX", 800_000), file("float32 TFLite", 700_000)),
+    quantization=None,
+    pruning=PruningFacts(
+        goal="latency",
+        asked=0.7,
+        reached=0.72,
+        score="norms",
+        macs=MODEL.macs // 2,
+        parameters=MODEL.parameters // 4,
+        unpruned_bytes={"unpruned ONNX": 1_200_000, "unpruned TFLite": 1_050_000},
+        groups=(
+            PrunedGroup(name="conv1", members=("conv1", "conv3"), channels=16, kept=16),
+            PrunedGroup(name="conv2", members=("conv2",), channels=32, kept=20),
+        ),
+        uncut=tuple(UncutChannels(name=f"n{i}", channels=4, why=f"reason {i // 2}") for i in range(8)),
+    ),
+    verification=replace(
+        VERIFICATION,
+        scores=(
+            replace(VERIFICATION.scores[0], label="float32 PyTorch"),
+            replace(VERIFICATION.scores[0], drop=0.02, sqnr_db={"logits": 120.0}),
+            replace(VERIFICATION.scores[0], label="float32 TFLite", drop=0.03, sqnr_db={"logits": 40.0}),
+        ),
+        sqnr_against="float32 PyTorch",
+    ),
+    latencies=(
+        latency("unpruned ONNX", 1e-3),
+        latency("float32 ONNX", 0.5e-3),
+        latency("unpruned TFLite", 1e-3),
+        latency("float32 TFLite", 1.25e-3),
+    ),
+)
+
+
+def test_what_pruning_came_to() -> None:
+    left, where = summary.pruning_lines(PRUNED)
+    assert left == (
+        "40.6 M -> 20.3 M MACs (50.0 %), 270 k -> 67.4 k parameters (25.0 %); asked for 70.0 % of the latency, 72.0 %"
+        " reached"
+    )
+    assert where == (
+        "12 of 48 channels cut, from 1 of 2 groups (score: norms); 8 layers must keep channels: reason 0; reason 1;"
+        " reason 2; 1 more reason in report.json"
+    )
+    assert summary.pruning_lines(REPORT) == ("", "")
+
+
+def test_a_pruned_model_is_held_against_the_unpruned_one() -> None:
+    assert summary.headline(PRUNED).startswith(
+        "the pruned files are 1.5x smaller, 0.8x to 2.0x as fast as the unpruned model here; top-1 is 3.00 points worse"
+    )
+    said = summary.warnings(PRUNED)
+    assert said[0].startswith("accuracy was not restored")
+    assert said[1] == "72.0 % of the latency is left, measured in the end; 70.0 % was asked for"
+    assert said[2] == "float32 TFLite does not compute what float32 PyTorch does: they are 40 dB apart"
+    assert said[3] == "float32 TFLite is slower than unpruned TFLite on this machine: 0.80 times its speed"
+    assert summary.distances_in_words(PRUNED.verification) == (
+        "float32 ONNX 120.0 dB, float32 TFLite 40.0 dB against float32 PyTorch"
+    )
+
+
+def test_sizes_and_steps_of_a_pruned_model_are_in_the_table() -> None:
+    lines = [line for line in to_text(PRUNED, 140).splitlines() if line.startswith(("unpruned", "float32 "))]
+    labels = [" ".join(line.split()[:2]) for line in lines]
+    assert labels == ["float32 PyTorch", "unpruned ONNX", "float32 ONNX", "unpruned TFLite", "float32 TFLite"]
+    assert "1.14 MiB" in lines[1]
+    assert "2.00x" in lines[2]

@@ -1,0 +1,322 @@
+"""`edgekit prune`, and pruning on the way to INT8, on tiny ONNX models from files to files."""
+
+import json
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgekit import pipeline
+from edgekit.capture import Source, capture, load
+from edgekit.errors import EdgekitError
+from edgekit.graph import files
+from edgekit.prune.finetune import Tuner
+from edgekit.quantize.qat import Student
+from edgekit.recipe import load_recipe
+from edgekit.report.summary import headline, warnings
+from edgekit.simplify import simplify
+from tests.models import graph, node, run, weights
+
+COUNT = 64
+FAITHFUL_DB = 100.0  # float32 in another order of additions
+
+
+@dataclass(frozen=True)
+class Place:
+    folder: Path
+    model: Path
+
+    def recipe(self, out, data=None, output=None, **sections):
+        return load_recipe(
+            None,
+            {
+                "model": {"path": str(self.model)},
+                "data": {"data": str(self.folder / "samples.npz")} if data is None else data,
+                "output": {"directory": self.folder / out, **(output or {})},
+                **sections,
+            },
+        )
+
+    def training(self, **more):
+        return {"data": str(self.folder / "samples.npz"), "training": str(self.folder / "more.npz"), **more}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Place:
+    """A classifier of 5 classes with 32 and 48 channels inside, and samples with the labels that it gives."""
+    folder = tmp_path_factory.mktemp("pruning")
+    nodes = [
+        node("Conv", ["image", "w", "b"], ["a"], auto_pad="SAME_UPPER"),
+        node("Relu", ["a"], ["r"]),
+        node("Conv", ["r", "w2", "b2"], ["c"], auto_pad="SAME_UPPER"),
+        node("Relu", ["c"], ["s"]),
+        node("GlobalAveragePool", ["s"], ["p"]),
+        node("Flatten", ["p"], ["f"]),
+        node("Gemm", ["f", "v", "u"], ["scores"]),
+    ]
+    constants = {
+        "w": weights(32, 4, 3, 3),
+        "b": weights(32),
+        "w2": weights(48, 32, 3, 3, scale=0.1),
+        "b2": weights(48),
+        "v": weights(48, 5, scale=2),
+        "u": weights(1, 5),
+    }
+    model = graph({"image": (1, 4, 6, 6)}, nodes, constants, ("scores",))
+    rng = np.random.default_rng(0)
+    images = rng.normal(rng.normal(0, 1, (COUNT, 4, 1, 1)), 1, (COUNT, 4, 6, 6)).astype(np.float32)
+    scores = run(model, {"image": images})["scores"]
+    constants |= {
+        "v": constants["v"] / scores.std(axis=0),
+        "u": constants["u"] - (scores / scores.std(axis=0)).mean(axis=0),
+    }
+    model = graph({"image": (1, 4, 6, 6)}, nodes, constants, ("scores",))
+    (folder / "tiny.onnx").write_bytes(files.to_bytes(model))
+    for name in ("samples", "more"):
+        images = rng.normal(rng.normal(0, 1, (COUNT, 4, 1, 1)), 1, (COUNT, 4, 6, 6)).astype(np.float32)
+        labels = run(model, {"image": images})["scores"].argmax(axis=1)
+        np.savez(folder / f"{name}.npz", inputs=images, labels=labels)
+        np.savez(folder / f"{name}-bare.npz", inputs=images)
+    return Place(folder, folder / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def report(place):
+    return pipeline.prune(place.recipe("out", prune={"macs": "70%"}))
+
+
+@pytest.mark.usefixtures("report")
+def test_the_files_and_the_report(place):
+    names = sorted(path.name for path in (place.folder / "out").iterdir())
+    assert names == ["report.json", "tiny.onnx", "tiny.pt2", "tiny.tflite"]
+    said = json.loads((place.folder / "out" / "report.json").read_text())
+    assert said["schema_version"] == 1
+    assert [file["label"] for file in said["files"]] == ["float32 ONNX", "float32 TFLite", "float32 PyTorch"]
+    pruning = said["pruning"]
+    assert (pruning["goal"], pruning["asked"], pruning["score"], pruning["training"]) == ("macs", 0.7, "norms", None)
+    assert pruning["macs"] <= 0.7 * said["model"]["macs"]
+    assert pruning["reached"] == pruning["macs"] / said["model"]["macs"]
+    assert set(pruning["unpruned_bytes"]) == {"unpruned ONNX", "unpruned TFLite"}
+    assert [group["channels"] for group in pruning["groups"]] == [32, 48]
+    assert sum(group["kept"] for group in pruning["groups"]) < 80
+    assert pruning["uncut"][0]["why"] == "'scores' is an output of the model"
+
+
+def test_the_reference_is_the_unpruned_model_and_files_compute_what_the_pruned_one_does(report):
+    found = report.verification
+    assert found.reference.label == "unpruned ONNX"
+    assert found.reference.value == 1.0
+    scores = {score.label: score for score in found.scores}
+    assert set(scores) == {"float32 PyTorch", "float32 ONNX", "float32 TFLite"}
+    assert len({score.value for score in scores.values()}) == 1
+    assert all(score.drop == 1.0 - score.value for score in scores.values())
+    assert found.sqnr_against == "float32 PyTorch"
+    assert scores["float32 PyTorch"].sqnr_db == {}
+    assert all(scores[label].sqnr_db["scores"] > FAITHFUL_DB for label in ("float32 ONNX", "float32 TFLite"))
+
+
+def test_every_runtime_is_measured_before_and_after(report):
+    measured = {latency.label for latency in report.latencies}
+    assert measured == {"unpruned ONNX", "float32 ONNX", "unpruned TFLite", "float32 TFLite"}
+    text = " ".join(str(report).split())
+    assert "pruned 5" in text
+    assert "asked for 70.0 % of the MACs" in text
+    assert "accuracy was not restored" in text
+    assert headline(report).startswith("the pruned files are ")
+
+
+@pytest.mark.usefixtures("report")
+def test_the_program_loads_again_and_computes_the_same(place):
+    again = simplify(capture(load(Source(path=str(place.folder / "out" / "tiny.pt2"), inputs={}), None)).graph)
+    images = np.load(place.folder / "samples.npz")["inputs"]
+    (found,) = run(again, {again.graph.inputs[0].name: images}).values()
+    expected = run((place.folder / "out" / "tiny.onnx").read_bytes(), {"image": images})["scores"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_same_command_gives_the_same_bytes(place, report):
+    again = pipeline.prune(place.recipe("again", prune={"macs": 0.7}))
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in report.files]
+
+
+@pytest.mark.parametrize("score", ["l1", "activations", "taylor"])
+@pytest.mark.parametrize("trains", [True, False])
+def test_scores(place, score, trains):
+    data = place.training() if trains else None
+    found = pipeline.prune(
+        place.recipe(
+            f"{score}-{trains}", data, prune={"macs": 0.7, "score": score, **({"epochs": 1} if trains else {})}
+        )
+    )
+    assert found.pruning.score == score
+    assert found.pruning.reached <= 0.7
+    assert found.data.evaluation_count == (COUNT if trains or score == "l1" else COUNT // 2)
+
+
+def test_factors_that_were_folded_away(place):
+    with pytest.raises(EdgekitError, match="EK304"):
+        pipeline.prune(place.recipe("factors", prune={"macs": 0.7, "score": "factors"}))
+
+
+def test_parameters_and_size(place):
+    for goal in ("params", "size"):
+        found = pipeline.prune(place.recipe(goal, prune={goal: 0.6}))
+        assert found.pruning.reached <= 0.6
+        if goal == "size":
+            sizes = {file.label: file.size_bytes for file in found.files}
+            unpruned = found.pruning.unpruned_bytes
+            ratios = [sizes[f"float32 {kind}"] / unpruned[f"unpruned {kind}"] for kind in ("ONNX", "TFLite")]
+            assert found.pruning.reached == max(ratios) > 0.45
+            assert found.pruning.trials
+
+
+def test_latency_is_measured_in_every_runtime(place):
+    found = pipeline.prune(place.recipe("latency", prune={"latency": 0.97}))
+    assert all(set(trial.costs) == {"float32 ONNX", "float32 TFLite"} for trial in found.pruning.trials)
+    assert any(max(trial.costs.values()) <= 0.97 for trial in found.pruning.trials)
+    assert found.pruning.reached is not None
+
+
+def test_without_samples_the_files_are_still_compared(place):
+    found = pipeline.prune(place.recipe("bare", {}, prune={"macs": 0.7}))
+    assert found.verification.sqnr_against == "float32 PyTorch"
+    assert any("synthesised" in warning for warning in warnings(found))
+
+
+def tuned(place, out, output=None, **sections):
+    prune = {"macs": 0.7, "epochs": 3, "batch": 8}
+    return pipeline.prune(place.recipe(out, place.training(), output, prune=prune, **sections))
+
+
+def test_fine_tuning_restores_accuracy(place, report):
+    found = tuned(place, "tuned")
+    training = found.pruning.training
+    assert training.kept
+    assert training.after.loss < training.before.loss
+    assert found.verification.scores[0].value > report.verification.scores[0].value
+    assert not any("not restored" in warning for warning in warnings(found))
+    assert "fine-tuning  3 epochs on " in str(found)
+
+
+def test_an_interrupted_fine_tuning_ends_with_the_same_bytes(place, monkeypatch):
+    loss, seen = Tuner.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 7:
+            signal.raise_signal(signal.SIGINT)
+        loss(self, share)
+
+    whole = tuned(place, "whole")
+    monkeypatch.setattr(Tuner, "settle", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(place, "stopped")
+    assert [path.name for path in (place.folder / "stopped").iterdir()] == ["tiny.finetuning"]
+    with pytest.raises(EdgekitError, match="EK924"):
+        tuned(place, "stopped")
+    resumed = tuned(place, "stopped", output={"resume": True})
+    assert [file.sha256 for file in resumed.files] == [file.sha256 for file in whole.files]
+    assert resumed.pruning == whole.pruning
+    assert not (place.folder / "stopped" / "tiny.finetuning").exists()
+
+
+@pytest.fixture(scope="module")
+def street(place):
+    prune, qat = {"macs": 0.7, "epochs": 2, "batch": 8}, {"epochs": 2, "batch": 8}
+    return pipeline.quantize(place.recipe("street", place.training(), prune=prune, qat=qat))
+
+
+def test_prune_then_integers_in_one_run(place, street):
+    names = sorted(path.name for path in (place.folder / "street").iterdir())
+    assert names == ["report.json", "tiny.int8.onnx", "tiny.int8.tflite", "tiny.onnx", "tiny.pt2"]
+    found = street.verification
+    assert found.reference.label == "unpruned ONNX"
+    scores = {score.label: score for score in found.scores}
+    assert set(scores) == {"float32 PyTorch", "float32 ONNX", "INT8 ONNX", "INT8 TFLite"}
+    assert scores["float32 ONNX"].sqnr_db["scores"] > FAITHFUL_DB
+    assert 10 < scores["INT8 ONNX"].sqnr_db["scores"] < 80
+    assert found.ledgers[0].int8_macs_share == 1.0
+    assert sum(row.macs for row in found.ledgers[0].rows) == street.pruning.macs
+    assert {latency.label for latency in street.latencies} == {
+        f"{step} {kind}" for step in ("unpruned", "float32", "INT8") for kind in ("ONNX", "TFLite")
+    }
+    assert street.pruning.training is not None
+    assert street.training is not None
+    constants = onnx.load(place.folder / "street" / "tiny.int8.onnx").graph.initializer
+    first, second = (group.kept for group in street.pruning.groups)
+    assert [second, first, 3, 3] in [list(tensor.dims) for tensor in constants]
+
+
+def test_a_street_that_is_interrupted_on_its_second_training(place, street, monkeypatch):
+    settle, seen = Student.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 5:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    prune, qat = {"macs": 0.7, "epochs": 2, "batch": 8}, {"epochs": 2, "batch": 8}
+    monkeypatch.setattr(Student, "settle", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.quantize(place.recipe("second", place.training(), prune=prune, qat=qat))
+    left = sorted(path.name for path in (place.folder / "second").iterdir())
+    assert left == ["tiny.finetuning", "tiny.training"]
+    resumed = pipeline.quantize(place.recipe("second", place.training(), {"resume": True}, prune=prune, qat=qat))
+    assert [file.sha256 for file in resumed.files] == [file.sha256 for file in street.files]
+    assert not list((place.folder / "second").glob("*ing"))
+
+
+def test_a_budget_counts_against_the_unpruned_model(place):
+    found = pipeline.quantize(place.recipe("budget", prune={"macs": 0.3}, budget={"max_drop": 12.0}))
+    drops = [score.drop for score in found.verification.scores]
+    assert found.budget.drop == pytest.approx(100 * max(drops))
+    assert not found.budget.met
+    assert len(found.budget.candidates) == 1  # no op leaves INT8 for what pruning lost
+    assert "the budget is not kept" in headline(found)
+    in_float = pipeline.prune(place.recipe("budget-float", prune={"macs": 0.3}, budget={"max_drop": 12.0}))
+    assert not in_float.budget.met
+
+
+def test_float16_files_of_a_pruned_model(place):
+    found = pipeline.quantize(place.recipe("half", prune={"macs": 0.7}, quantize={"precision": "float16"}))
+    assert {file.label for file in found.files} == {"float16 ONNX", "float16 TFLite", "float32 PyTorch"}
+    assert all(score.value == found.verification.scores[0].value for score in found.verification.scores)
+
+
+@pytest.mark.parametrize(
+    ("code", "sections", "data"),
+    [
+        ("EK303", {"prune": {"macs": 0.001}}, None),
+        ("EK303", {"prune": {"size": 0.01}}, None),
+        ("EK305", {"prune": {"latency": 0.6}, "": {"device": "raspberry-pi-4"}}, None),
+        ("EK306", {"prune": {"macs": 0.7, "score": "taylor"}}, "samples-bare.npz"),
+        ("EK307", {}, None),
+        ("EK413", {"prune": {"macs": 0.7, "epochs": 3}}, None),
+        ("EK922", {"prune": {"macs": 0.7}, "output": {"resume": True}}, None),
+    ],
+)
+def test_what_cannot_be(place, code, sections, data):
+    top = sections.pop("", {})
+    given = {"data": str(place.folder / (data or "samples.npz"))}
+    recipe = place.recipe("refused", given, sections.pop("output", None), **sections)
+    with pytest.raises(EdgekitError) as refused:
+        pipeline.prune(recipe.model_copy(update=top))
+    assert refused.value.code == code
+    assert not (place.folder / "refused").exists()
+
+
+def test_scoring_without_samples(place):
+    recipe = place.recipe(
+        "unscored", {"evaluation": str(place.folder / "samples.npz")}, prune={"macs": 0.7, "score": "activations"}
+    )
+    with pytest.raises(EdgekitError, match="EK306"):
+        pipeline.prune(recipe)
+
+
+def test_converting_prunes_nothing_and_says_so(place):
+    with pytest.raises(EdgekitError, match="EK154"):
+        pipeline.convert(place.recipe("converted", prune={"macs": 0.7}), "float32")
