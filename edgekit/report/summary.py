@@ -156,7 +156,8 @@ def pruning_lines(report: Report) -> tuple[str, str]:
     if reasons:
         layers = len({one.name for one in facts.uncut})
         why = "; ".join(reason for reason, _ in reasons.most_common(REASONS_SAID))
-        more = f"; {len(reasons) - REASONS_SAID} more reasons in report.json" if len(reasons) > REASONS_SAID else ""
+        others = units.plural(max(0, len(reasons) - REASONS_SAID), "other reason")
+        more = f"; {others} in report.json" if len(reasons) > REASONS_SAID else ""
         where += f"; {units.plural(layers, 'layer')} must keep channels: {why}{more}"
     return f"{left}; {asked}", where
 

@@ -65,7 +65,7 @@ def test_nothing_goes_where_the_goal_is_met():
 
 
 def test_a_goal_out_of_reach_says_how_far_it_got():
-    with pytest.raises(EdgekitError, match=r"prune to 1% of the macs") as raised:
+    with pytest.raises(EdgekitError, match=r"prune to 1% of the MACs") as raised:
         chosen(wide(), share=0.01)
     assert raised.value.code == "EK303"
     assert "'y' is an output of the model" in raised.value.why

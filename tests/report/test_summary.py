@@ -189,7 +189,7 @@ def test_what_pruning_came_to() -> None:
     )
     assert where == (
         "12 of 48 channels cut, from 1 of 2 groups (score: norms); 8 layers must keep channels: reason 0; reason 1;"
-        " reason 2; 1 more reason in report.json"
+        " reason 2; 1 other reason in report.json"
     )
     assert summary.pruning_lines(REPORT) == ("", "")
 
