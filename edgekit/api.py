@@ -57,6 +57,7 @@ class Options(TypedDict, total=False):
     train_batch: int
     distill: float
     optimizer: Literal["adamw", "sgd"]
+    augment: Sequence[Literal["flip", "shift"]]
     resume: bool
     format: Sequence[Literal["onnx", "tflite"]]
     layout: Literal["keep", "nhwc"]

@@ -43,6 +43,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "train_batch": ("qat", "batch"),
     "distill": ("qat", "distill"),
     "optimizer": ("qat", "optimizer"),
+    "augment": ("qat", "augment"),
     "output": ("output", "directory"),
     "format": ("output", "formats"),
     "layout": ("output", "layout"),
@@ -62,6 +63,7 @@ ALSO: Mapping[str, tuple[str, str]] = {
     "train_batch": ("prune", "batch"),
     "distill": ("prune", "distill"),
     "optimizer": ("prune", "optimizer"),
+    "augment": ("prune", "augment"),
 }
 
 Sections = dict[str, dict[str, object]]

@@ -131,7 +131,7 @@ def _retrained(run: Run, quantized: Quantized, samples: Samples, epochs: int) ->
     from edgekit.run.train import Course
 
     qat, seed = run.recipe.qat, run.recipe.data.seed
-    course = Course(epochs=epochs, batch=qat.batch, lr=qat.lr, optimizer=qat.optimizer, seed=seed)
+    course = Course(epochs=epochs, batch=qat.batch, lr=qat.lr, optimizer=qat.optimizer, seed=seed, augment=qat.augment)
     wanted = Wanted(
         course=course,
         distilled=qat.distill,

@@ -19,7 +19,7 @@ from edgekit.judging import Cut, Run, running
 from edgekit.lower import Lowered, lower
 from edgekit.outputs import Outputs
 from edgekit.profile import measure
-from edgekit.recipe import EPOCHS, Goal, Recipe
+from edgekit.recipe import EPOCHS, Goal, Recipe, ScoreName
 from edgekit.report import compose
 from edgekit.report.facts import PruningFacts, PruningTrial
 from edgekit.run.checkpoint import check_checkpoint
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.run.torch_view import Tensors
     from edgekit.samples import Batch
 
-SCORED_ON = 256  # samples
+SCORED_ON = 1000  # samples
 AT_ONCE = 32  # of them, a batch whose loss is one number
 MARGIN = 0.02  # share of a latency to stay below it: measured again, it comes out so much slower or faster
 NEEDS_SAMPLES = ("activations", "taylor")
@@ -70,27 +70,33 @@ def check_pruning(recipe: Recipe, device: Device | None, outputs: Outputs) -> No
     check_checkpoint(outputs.finetuning, recipe.output.resume)
 
 
+def score_of(recipe: Recipe, data: Data) -> ScoreName:
+    """What is best where nobody says: what a channel is worth to the loss, where there is one."""
+    samples = data.training
+    tells = samples is not None and (samples.labels is not None or samples.has_targets)
+    return recipe.prune.score or ("taylor" if tells else "norms")
+
+
 def check_scoring(recipe: Recipe, data: Data) -> None:
     """Before any work is done: samples to score channels on, where that is asked for."""
-    if recipe.prune.score in NEEDS_SAMPLES:
+    if score_of(recipe, data) in NEEDS_SAMPLES:
         to_score_on(recipe, data)
 
 
 def thinned(run: Run, graph: ir.Model) -> Thinned:
     """graph: simplified, in float."""
-    wanted = run.recipe.prune
-    goal = wanted.goal
+    goal = run.recipe.prune.goal
     assert goal is not None
     unpruned = _unpruned_files(run, graph)
     pruned, trials = _reached(run, graph, goal, unpruned)
     tuned, training = pruned.graph, None
     if run.data.training is not None:
-        tuned, training = _finetuned(run, pruned.graph, graph, run.data.training)
+        tuned, training = _finetuned(run, pruned, graph, run.data.training)
     program, notes = _program(run, tuned)
     return Thinned(
         graph=tuned,
         cut=Cut(unpruned=tuple(unpruned), program=program, notes=notes),
-        facts=compose.pruning_facts(goal, wanted.score, pruned, tuned, unpruned, trials, training),
+        facts=compose.pruning_facts(goal, score_of(run.recipe, run.data), pruned, tuned, unpruned, trials, training),
     )
 
 
@@ -166,7 +172,7 @@ def _score(run: Run) -> Score:
     from edgekit.prune import score
     from edgekit.run.objective import answers_of
 
-    match run.recipe.prune.score:
+    match score_of(run.recipe, run.data):
         case "norms":
             return score.norms
         case "l1":
@@ -200,7 +206,7 @@ def _once(score: Score) -> Score:
 def to_score_on(recipe: Recipe, data: Data) -> Samples:
     """Raises EK306 where there are none that the score could use."""
     samples = data.training or (None if data.synthesized else data.calibration)
-    score = recipe.prune.score
+    score = score_of(recipe, data)
     if samples is None:
         raise EdgekitError(
             "EK306",
@@ -240,7 +246,9 @@ def _with_loss(graph: ir.Model, samples: Samples) -> Iterator[tuple[Tensors, Los
 # ---- what it learns to do without ------------------------------------------------------------------------------------
 
 
-def _finetuned(run: Run, cut: ir.Model, whole: ir.Model, samples: Samples) -> tuple[ir.Model, Training]:
+def _finetuned(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> tuple[ir.Model, Training]:
+    """pruned: as it was cut from the whole."""
+    from edgekit.prune.cut import survivors
     from edgekit.prune.finetune import finetune
     from edgekit.run.teach import Wanted
     from edgekit.run.train import Course
@@ -252,6 +260,7 @@ def _finetuned(run: Run, cut: ir.Model, whole: ir.Model, samples: Samples) -> tu
         lr=prune.lr,
         optimizer=prune.optimizer,
         seed=data.seed,
+        augment=prune.augment,
     )
     wanted = Wanted(
         course=course,
@@ -259,7 +268,8 @@ def _finetuned(run: Run, cut: ir.Model, whole: ir.Model, samples: Samples) -> tu
         checkpoint=run.outputs.finetuning,
         resume=run.recipe.output.resume,
     )
-    graph, training = finetune(cut, whole, samples, wanted, run.progress)
+    left = survivors(pruned.channels, pruned.choice.gone)
+    graph, training = finetune(pruned.graph, whole, samples, wanted, run.progress, left)
     return checked(graph), training
 
 

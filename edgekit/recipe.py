@@ -38,6 +38,7 @@ def _share(value: object) -> object:
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
 EPOCHS = 10  # of fine-tuning
 Goal = Literal["macs", "params", "size", "latency"]
+ScoreName = Literal["norms", "l1", "factors", "activations", "taylor"]
 GOALS: tuple[Goal, ...] = ("macs", "params", "size", "latency")
 
 
@@ -79,19 +80,21 @@ class Quantize(Section):
 
 class Prune(Section):
     """macs, params, size, latency: what is left of the unpruned model's at most, one of them; score: what tells which
-    channels matter; epochs: of fine-tuning, EPOCHS if not said, where there are samples to train on; lr, batch,
-    optimizer, distill: as in `Qat`, the unpruned model being the float one."""
+    channels matter, None for taylor where the samples to train on have labels or targets, else norms; epochs: of
+    fine-tuning, EPOCHS if not said, where there are samples to train on; lr, batch, optimizer, distill, augment: as in
+    `Qat`, the unpruned model being the float one."""
 
     macs: Share | None = None
     params: Share | None = None
     size: Share | None = None
     latency: Share | None = None
-    score: Literal["norms", "l1", "factors", "activations", "taylor"] = "norms"
+    score: ScoreName | None = None
     epochs: Count | None = None
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
     batch: Batch = 64
     optimizer: Literal["adamw", "sgd"] = "adamw"
     distill: Annotated[float, Field(ge=0, le=1)] = 0.5
+    augment: tuple[Literal["flip", "shift"], ...] = ()
 
     @property
     def goal(self) -> tuple[Goal, float] | None:
@@ -102,13 +105,15 @@ class Prune(Section):
 
 class Qat(Section):
     """Quantization-aware training. epochs: None trains nothing; lr: of the first step, as a share of each tensor's own
-    size; batch: samples per step; distill: share of the float model's answers in what is learned from."""
+    size; batch: samples per step; distill: share of the float model's answers in what is learned from; augment: what is
+    done to images, anew every time that they are seen."""
 
     epochs: Count | None = None
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-3
     batch: Batch = 64
     optimizer: Literal["adamw", "sgd"] = "adamw"
     distill: Annotated[float, Field(ge=0, le=1)] = 0.5
+    augment: tuple[Literal["flip", "shift"], ...] = ()
 
 
 class Output(Section):
@@ -284,7 +289,7 @@ def _check_pruning(prune: Prune) -> None:
             "channels are cut until one goal is reached, and then no more",
             f"leave {said[1]} out; the report says what became of the others",
         )
-    if not said and prune.score != Prune().score:
+    if not said and prune.score is not None:
         raise EdgekitError("EK154", "--score says nothing by itself", "nothing is pruned without a goal", ADD_A_GOAL)
 
 
@@ -329,6 +334,7 @@ TRAINING_KEYS = {
     "batch": "--train-batch",
     "distill": "--distill",
     "optimizer": "--optimizer",
+    "augment": "--augment",
 }
 PATHS = {
     "model": ("path", "factory"),

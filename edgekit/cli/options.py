@@ -139,7 +139,7 @@ Score = Annotated[
     typer.Option(
         "--score",
         help="What tells which channels matter: L2 or L1 norms of weights, factors of norms, activations, or the loss"
-        " (taylor). Default: norms.",
+        " (taylor). Default: taylor where --train has labels or targets, else norms.",
     ),
 ]
 Epochs = Annotated[
@@ -202,6 +202,15 @@ TrainBatch = Annotated[
 ]
 Optimizer = Annotated[
     Literal["adamw", "sgd"] | None, typer.Option("--optimizer", help="How steps are taken in training. Default: adamw.")
+]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--augment",
+        metavar="CHANGE",
+        help="Change images each time they are trained on: flip (left and right), shift (an eighth); repeatable."
+        " Default: no.",
+    ),
 ]
 Distill = Annotated[
     float | None,

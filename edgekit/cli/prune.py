@@ -39,6 +39,7 @@ def prune(
     train_batch: options.TrainBatch = None,
     distill: options.Distill = None,
     optimizer: options.Optimizer = None,
+    augment: options.Augment = None,
     resume: options.Resume = None,
     output: options.Directory = None,
     overwrite: options.Overwrite = None,
