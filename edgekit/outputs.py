@@ -13,7 +13,7 @@ from edgekit.recipe import Recipe
 
 FileKey = tuple[Precision, Format]
 REPORT_NAME = "report.json"
-CHECKPOINT_SUFFIX, FINETUNING_SUFFIX = ".training", ".finetuning"
+CHECKPOINT_SUFFIX, FINETUNING_SUFFIX, MEASURED_SUFFIX = ".training", ".finetuning", ".measured"
 
 
 class Outputs:
@@ -21,7 +21,8 @@ class Outputs:
 
     stem: the model file's name without its suffix; names: file name by key; unkept: a folder inside `folder` for files
     that are only measured; checkpoint, finetuning: where an interrupted training of integers and of a pruned model are
-    kept, beside the files; program: name of the pruned model's file in PyTorch.
+    kept, beside the files; measured: what a latency was found to take, so that a resumed run cuts alike; program: name
+    of the pruned model's file in PyTorch.
     """
 
     def __init__(self, recipe: Recipe, keys: Sequence[FileKey], *, pruned: bool = False) -> None:
@@ -33,6 +34,7 @@ class Outputs:
         staging.refuse_existing(self.directory, names, recipe.output.overwrite)
         self.checkpoint = self.directory / f"{self.stem}{CHECKPOINT_SUFFIX}"
         self.finetuning = self.directory / f"{self.stem}{FINETUNING_SUFFIX}"
+        self.measured = self.directory / f"{self.stem}{MEASURED_SUFFIX}"
         self._staged = staging.staged(self.directory)
 
     def __enter__(self) -> Self:
@@ -47,7 +49,7 @@ class Outputs:
 
     def forget(self, *, finetuning: bool = False, training: bool = False) -> None:
         """The checkpoints of trainings that are over."""
-        for path in [self.finetuning] * finetuning + [self.checkpoint] * training:
+        for path in [self.finetuning, self.measured] * finetuning + [self.checkpoint] * training:
             path.unlink(missing_ok=True)
 
     def keep(self, report: str) -> None:

@@ -23,7 +23,7 @@ from edgekit.integers import check_wishes, in_integers, resumes
 from edgekit.judging import Judge, Run, answering, named
 from edgekit.outputs import FileKey, Outputs
 from edgekit.progress import SILENT, Progress, Timed
-from edgekit.pruning import check_pruning, check_scoring, scores_on_data, thinned
+from edgekit.pruning import check_pruning, thinned
 from edgekit.quantize.coverage import Coverage
 from edgekit.quantize.norms import NO_NORMS, first_norm
 from edgekit.recipe import Recipe, scheme_of
@@ -32,6 +32,7 @@ from edgekit.run.checkpoint import check_checkpoint
 from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
+from edgekit.scoring import check_scoring, scores_on_data
 from edgekit.verify import verify
 from edgekit.verify.result import Verification
 
@@ -61,7 +62,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     calibrate = precision != "int8-dynamic"
     data = start.read(recipe, given, progress, calibrate=calibrate)
     start.check_budget(recipe, data, progress, calibrates=calibrate)
-    check_scoring(recipe, data)
+    start.check_teaching(recipe, data)
+    if prunes:
+        check_scoring(recipe, data)
     with outputs, crew() as workers:
         model = start.loaded(recipe, given, data.any, progress)
         made_up = calibrate and data.calibration is None
@@ -150,6 +153,7 @@ def _in_float(
     data = start.read(recipe, given, progress, calibrate=prunes and scores_on_data(recipe, given))
     start.check_budget(recipe, data, progress, calibrates=False)
     if prunes:
+        start.check_teaching(recipe, data)
         check_scoring(recipe, data)
     with outputs:
         model = start.loaded(recipe, given, data.any, progress)

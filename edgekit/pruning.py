@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ import onnx_ir as ir
 from edgekit import goals
 from edgekit.artifact import Format
 from edgekit.capture import Loaded, Source, load
-from edgekit.data import Data, Given
 from edgekit.device import Device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
@@ -19,27 +19,20 @@ from edgekit.judging import Cut, Run, running
 from edgekit.lower import Lowered, lower
 from edgekit.outputs import Outputs
 from edgekit.profile import measure
-from edgekit.recipe import EPOCHS, Goal, Recipe, ScoreName
+from edgekit.recipe import EPOCHS, Goal, Recipe
 from edgekit.report import compose
 from edgekit.report.facts import PruningFacts, PruningTrial
+from edgekit.report.json import to_json
 from edgekit.run.checkpoint import check_checkpoint
-from edgekit.samples import Samples, choose
+from edgekit.samples import Samples
+from edgekit.scoring import once, score, score_of
 from edgekit.simplify import unroll
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from torch import Tensor
-
-    from edgekit.prune import Pruned, Score
-    from edgekit.prune.groups import Channels
-    from edgekit.prune.score import Loss, Scores
+    from edgekit.prune import Pruned
     from edgekit.run.teach import Training
-    from edgekit.run.torch_view import Tensors
-    from edgekit.samples import Batch
 
-SCORED_ON = 1000  # samples
-AT_ONCE = 32  # of them, a batch whose loss is one number
 MARGIN = 0.02  # share of a latency to stay below it: measured again, it comes out so much slower or faster
-NEEDS_SAMPLES = ("activations", "taylor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +42,6 @@ class Thinned:
     graph: ir.Model
     cut: Cut
     facts: PruningFacts
-
-
-def scores_on_data(recipe: Recipe, given: Given) -> bool:
-    """Some of the samples go to scoring, since there are none to train on."""
-    trains = recipe.data.training is not None or given.training is not None
-    return recipe.prune.score in NEEDS_SAMPLES and not trains
 
 
 def check_pruning(recipe: Recipe, device: Device | None, outputs: Outputs) -> None:
@@ -68,19 +55,6 @@ def check_pruning(recipe: Recipe, device: Device | None, outputs: Outputs) -> No
             "leave --device out to measure on this machine, or give --macs instead",
         )
     check_checkpoint(outputs.finetuning, recipe.output.resume)
-
-
-def score_of(recipe: Recipe, data: Data) -> ScoreName:
-    """What is best where nobody says: what a channel is worth to the loss, where there is one."""
-    samples = data.training
-    tells = samples is not None and (samples.labels is not None or samples.has_targets)
-    return recipe.prune.score or ("taylor" if tells else "norms")
-
-
-def check_scoring(recipe: Recipe, data: Data) -> None:
-    """Before any work is done: samples to score channels on, where that is asked for."""
-    if score_of(recipe, data) in NEEDS_SAMPLES:
-        to_score_on(recipe, data)
 
 
 def thinned(run: Run, graph: ir.Model) -> Thinned:
@@ -105,7 +79,10 @@ def thinned(run: Run, graph: ir.Model) -> Thinned:
 
 @dataclass(frozen=True)
 class _Candidate:
+    """share: that was asked for."""
+
     pruned: Pruned
+    share: float
 
     @property
     def left(self) -> float:
@@ -123,11 +100,11 @@ def _reached(
     from edgekit.prune import prune
 
     of, share = goal
-    score = _once(_score(run))
+    scored = once(score(run.recipe, run.data))
 
     def cut(share: float) -> _Candidate:
         aim = Aim(of="macs" if of in ("macs", "latency") else "parameters", share=share)
-        return _Candidate(prune(graph, aim, score))
+        return _Candidate(prune(graph, aim, scored), share)
 
     match of:
         case "macs" | "params":
@@ -137,6 +114,8 @@ def _reached(
             with run.progress.step("pruning"):
                 found = goals.reached(share, "size", cut, lambda one: _sizes(run, one.pruned.graph, unpruned))
         case "latency":
+            if run.recipe.output.resume and (known := _measured_before(run)) is not None:
+                return cut(known.share).pruned, known.trials
             with run.progress.step("pruning, and measuring what is left"):
                 found = goals.reached(
                     share,
@@ -145,7 +124,40 @@ def _reached(
                     lambda one: _latencies(run, one.pruned.graph, unpruned),
                     margin=MARGIN,
                 )
+            if run.data.training is not None:
+                _remember(run, _Measured(found.candidate.share, found.trials))
     return found.candidate.pruned, found.trials
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """share: of the MACs that keeps the latency."""
+
+    share: float
+    trials: tuple[PruningTrial, ...]
+
+
+def _remember(run: Run, found: _Measured) -> None:
+    """Measured again, a latency comes out a little different, and another cut has no use for a checkpoint."""
+    run.outputs.measured.write_text(to_json(found), encoding="utf-8")
+
+
+def _measured_before(run: Run) -> _Measured | None:
+    """By the interrupted run; None where it was interrupted for another goal. Raises EK923 for a file that is none."""
+    path = run.outputs.measured
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        trials = tuple(PruningTrial(left=float(one["left"]), costs=dict(one["costs"])) for one in found["trials"])
+        return _Measured(float(found["share"]), trials)
+    except (ValueError, KeyError, TypeError) as broken:
+        raise EdgekitError(
+            "EK923",
+            f"cannot resume from '{path}'",
+            "it does not hold what an interrupted run measured",
+            f"delete it and '{run.outputs.finetuning.name}', and leave --resume out",
+        ) from broken
 
 
 def _sizes(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mapping[str, float]:
@@ -163,84 +175,6 @@ def _latencies(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mappin
         latencies = {found.label: found.median_s for found in measure(runners, sample)}
     whole = {file.artifact.format: latencies[file.artifact.label] for file in unpruned}
     return {file.artifact.label: latencies[file.artifact.label] / whole[file.artifact.format] for file in files}
-
-
-# ---- what matters ----------------------------------------------------------------------------------------------------
-
-
-def _score(run: Run) -> Score:
-    from edgekit.prune import score
-    from edgekit.run.objective import answers_of
-
-    match score_of(run.recipe, run.data):
-        case "norms":
-            return score.norms
-        case "l1":
-            return lambda graph, channels: score.norms(graph, channels, 1)
-        case "factors":
-            return score.norm_factors
-        case "activations":
-            samples = to_score_on(run.recipe, run.data)
-            return lambda graph, channels: score.activations(
-                graph, channels, (batch.inputs for batch in samples.batches(1))
-            )
-        case "taylor":
-            samples = to_score_on(run.recipe, run.data)
-            return lambda graph, channels: score.taylor(
-                graph, channels, _with_loss(graph, samples), list(answers_of(graph).values())
-            )
-
-
-def _once(score: Score) -> Score:
-    """Of one graph, whatever the goal."""
-    known: list[Scores] = []
-
-    def scored(graph: ir.Model, channels: Channels) -> Scores:
-        if not known:
-            known.append(score(graph, channels))
-        return known[0]
-
-    return scored
-
-
-def to_score_on(recipe: Recipe, data: Data) -> Samples:
-    """Raises EK306 where there are none that the score could use."""
-    samples = data.training or (None if data.synthesized else data.calibration)
-    score = score_of(recipe, data)
-    if samples is None:
-        raise EdgekitError(
-            "EK306",
-            f"cannot score channels by {score}",
-            "there are no samples to score them on",
-            "give samples with --train or --calib, or leave --score out",
-        )
-    if score == "taylor" and samples.labels is None and not samples.has_targets:
-        raise EdgekitError(
-            "EK306",
-            "cannot score channels by taylor",
-            f"the samples of '{samples.where}' have neither labels nor targets, so there is no loss",
-            "give samples that have, or take another --score",
-        )
-    return choose(samples, SCORED_ON, recipe.data.seed)
-
-
-def _with_loss(graph: ir.Model, samples: Samples) -> Iterator[tuple[Tensors, Loss]]:
-    """What the samples themselves teach: the unpruned model has nothing to learn from its own answers."""
-    import numpy as np
-    import torch
-
-    from edgekit.run.objective import objective
-    from edgekit.run.torch_view import to_torch
-
-    told = objective(to_torch(graph), graph, samples, 0.0)
-    types = {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
-    for batch in samples.batches(AT_ONCE):
-        inputs = {name: torch.from_numpy(np.asarray(x, types[name])) for name, x in batch.inputs.items()}
-
-        def loss(found: Tensors, inputs: Tensors = inputs, batch: Batch = batch) -> Tensor:
-            return told.loss({output: found[name] for output, name in told.answered.items()}, inputs, batch)
-
-        yield inputs, loss
 
 
 # ---- what it learns to do without ------------------------------------------------------------------------------------
@@ -269,7 +203,11 @@ def _finetuned(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> t
         resume=run.recipe.output.resume,
     )
     left = survivors(pruned.channels, pruned.choice.gone)
-    graph, training = finetune(pruned.graph, whole, samples, wanted, run.progress, left)
+    try:
+        graph, training = finetune(pruned.graph, whole, samples, wanted, run.progress, left)
+    finally:
+        if not run.outputs.finetuning.exists():  # there is nothing to go on from
+            run.outputs.measured.unlink(missing_ok=True)
     return checked(graph), training
 
 

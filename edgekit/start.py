@@ -9,6 +9,7 @@ import onnx_ir as ir
 from edgekit import budget
 from edgekit.capture import Captured, Loaded, Source, capture, load
 from edgekit.data import Data, Given, read_data, with_synthesized
+from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.progress import Progress
 from edgekit.recipe import Recipe
@@ -47,6 +48,21 @@ def check_budget(recipe: Recipe, data: Data, progress: Progress, *, calibrates: 
     assert metric is not None and data.evaluation is not None
     if (doubt := budget.beyond_the_samples(recipe.budget.max_drop, metric, len(data.evaluation))) is not None:
         progress.note(doubt)
+
+
+def check_teaching(recipe: Recipe, data: Data) -> None:
+    """Before any work is done: EK925 where samples are to be learned from alone, and say nothing."""
+    samples = data.training
+    if samples is None or samples.labels is not None or samples.has_targets:
+        return
+    prunes, retrains = recipe.prune.goal is not None, recipe.qat.epochs is not None
+    if (prunes and recipe.prune.distill == 0) or (retrains and recipe.qat.distill == 0):
+        raise EdgekitError(
+            "EK925",
+            f"nothing to learn from '{samples.where}'",
+            "its samples have neither labels nor targets, and --distill 0 learns from nothing else",
+            "leave --distill out, and the model as it was is learned from",
+        )
 
 
 def loaded(recipe: Recipe, given: Given, samples: Samples | None, progress: Progress) -> Loaded:

@@ -39,7 +39,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"run"}),
     frozenset({"bundle", "capture", "lower", "profile", "prune", "quantize", "simplify", "verify"}),
     frozenset({"report"}),
-    frozenset({"budget", "goals", "judging", "search"}),
+    frozenset({"budget", "goals", "judging", "scoring", "search"}),
     frozenset({"finish", "integers", "pruning", "start"}),
     frozenset({"pipeline"}),
     frozenset({"api"}),

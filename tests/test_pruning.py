@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,6 +222,54 @@ def test_an_interrupted_fine_tuning_ends_with_the_same_bytes(place, monkeypatch)
     assert [file.sha256 for file in resumed.files] == [file.sha256 for file in whole.files]
     assert resumed.pruning == whole.pruning
     assert not (place.folder / "stopped" / "tiny.finetuning").exists()
+
+
+def test_a_resumed_run_for_a_latency_cuts_as_the_interrupted_one(place, monkeypatch):
+    loss, seen = Tuner.settle, []
+    prune = {"latency": 0.97, "epochs": 3, "batch": 8}
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 7:
+            signal.raise_signal(signal.SIGINT)
+        loss(self, share)
+
+    monkeypatch.setattr(Tuner, "settle", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.prune(place.recipe("slow", place.training(), prune=prune))
+    left = sorted(path.name for path in (place.folder / "slow").iterdir())
+    assert left == ["tiny.finetuning", "tiny.measured"]
+    measured = json.loads((place.folder / "slow" / "tiny.measured").read_text())
+    monkeypatch.setattr("edgekit.pruning._latencies", None)  # not measured again
+    resumed = pipeline.prune(place.recipe("slow", place.training(), {"resume": True}, prune=prune))
+    assert [trial.costs for trial in resumed.pruning.trials] == [trial["costs"] for trial in measured["trials"]]
+    assert not list((place.folder / "slow").glob("tiny.[fm]*"))
+
+
+def test_what_was_measured_and_cannot_be_read(place):
+    (place.folder / "torn").mkdir()
+    (place.folder / "torn" / "tiny.measured").write_text("{")
+    (place.folder / "torn" / "tiny.finetuning").write_bytes(b"")
+    with pytest.raises(EdgekitError, match="EK923"):
+        pipeline.prune(place.recipe("torn", place.training(), {"resume": True}, prune={"latency": 0.9}))
+
+
+def test_an_interruption_before_the_first_step_leaves_nothing(place, monkeypatch):
+    def stopping(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules[Tuner.__module__], "finetune", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.prune(place.recipe("early", place.training(), prune={"latency": 0.97}))
+    assert not (place.folder / "early").exists()
+
+
+def test_samples_without_labels_teach_what_the_unpruned_model_says(place):
+    data = place.training(training=str(place.folder / "more-bare.npz"))
+    found = pipeline.prune(place.recipe("distilled", data, prune={"macs": 0.7, "epochs": 2}))
+    assert (found.pruning.score, found.pruning.training.labels, found.pruning.training.distilled) == ("norms", False, 1)
+    with pytest.raises(EdgekitError, match="EK925"):
+        pipeline.prune(place.recipe("untold", data, prune={"macs": 0.7, "distill": 0}))
 
 
 @pytest.fixture(scope="module")

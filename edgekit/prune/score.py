@@ -28,6 +28,7 @@ from edgekit.graph import facts, files
 from edgekit.prune.groups import Channels
 from edgekit.prune.labels import Ids
 from edgekit.run.observer import Observer, mean_of
+from edgekit.run.one_thread import one_thread
 from edgekit.run.torch_view import Tensors, to_torch
 
 Reals = NDArray[np.float64]
@@ -98,7 +99,8 @@ def taylor(
     totals: dict[int, float] = {}
     for inputs, loss in batches:
         view.zero_grad()
-        loss(view(inputs, wanted)).backward()  # type: ignore[no-untyped-call]
+        with one_thread():
+            loss(view(inputs, wanted)).backward()  # type: ignore[no-untyped-call]
         changes: dict[int, float] = {}
         for use in made:
             value = nodes[use.node].inputs[use.position]
