@@ -21,7 +21,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
-from edgekit.quantize import islands, reasons, spectra
+from edgekit.quantize import islands, quotients, reasons, spectra
 from edgekit.quantize.scheme import DEFAULT, FLOAT_IN_TENSORRT, NO_TENSORRT_KERNEL, Scheme, fixed_scale
 from edgekit.quantize.union import Key, Union
 from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL, Widths, widths
@@ -133,6 +133,7 @@ def assign(
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
     masked, spectral = reasons.masked_values(graph.graph), spectra.before_roots(graph.graph, _moves)
+    divided = quotients.before_divisions(graph.graph, _moves)
     for node in graph.graph:
         if not facts.is_float(node.outputs[0]):
             continue
@@ -151,6 +152,8 @@ def assign(
             and _reads_reals(node, kept)
         ):
             reason = spectra.REASON
+        if reason is None and not wider and quotients.computes(node, divided):
+            reason = quotients.REASON
         if reason is not None:
             kept[node.name or ""] = reason
             continue
