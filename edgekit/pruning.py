@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from edgekit import goals
+from edgekit import goals, units
 from edgekit.artifact import Format
 from edgekit.capture import Loaded, Source, load
 from edgekit.device import Device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
+from edgekit.graph.cost import parameters
 from edgekit.judging import Cut, Run, running
 from edgekit.lower import Lowered, lower
 from edgekit.outputs import Outputs
@@ -174,7 +175,10 @@ def _latencies(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mappin
     with running([*unpruned, *files], run.recipe) as runners:
         latencies = {found.label: found.median_s for found in measure(runners, sample)}
     whole = {file.artifact.format: latencies[file.artifact.label] for file in unpruned}
-    return {file.artifact.label: latencies[file.artifact.label] / whole[file.artifact.format] for file in files}
+    found = {file.artifact.label: latencies[file.artifact.label] / whole[file.artifact.format] for file in files}
+    costs = ", ".join(f"{label} {units.percent(cost)}" for label, cost in found.items())
+    run.progress.note(f"with {units.count(parameters(graph))} parameters, of the unpruned latency: {costs}")
+    return found
 
 
 # ---- what it learns to do without ------------------------------------------------------------------------------------

@@ -149,6 +149,9 @@ def pruning_lines(report: Report) -> tuple[str, str]:
     asked = f"asked for {units.percent(facts.asked)} of the {goal}"
     if facts.goal in ("size", "latency") and facts.reached is not None:
         asked += f", {units.percent(facts.reached)} reached"
+    if facts.trials:
+        how = "measuring" if facts.goal == "latency" else "writing"
+        asked += f", found by {how} {units.plural(len(facts.trials), 'smaller model')}"
     cut = [group for group in facts.groups if group.kept < group.channels]
     where = f"{sum(g.channels - g.kept for g in cut)} of {sum(g.channels for g in facts.groups)} channels cut"
     where += f", from {len(cut)} of {units.plural(len(facts.groups), 'group')} (score: {facts.score})"

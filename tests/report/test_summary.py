@@ -8,7 +8,7 @@ import pytest
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
-from edgekit.report.facts import PrunedGroup, PruningFacts, UncutChannels
+from edgekit.report.facts import PrunedGroup, PruningFacts, PruningTrial, UncutChannels
 from edgekit.report.terminal import to_text
 from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
@@ -161,6 +161,10 @@ PRUNED = replace(
             PrunedGroup(name="conv1", members=("conv1", "conv3"), channels=16, kept=16),
             PrunedGroup(name="conv2", members=("conv2",), channels=32, kept=20),
         ),
+        trials=(
+            PruningTrial(left=0.6, costs={"float32 ONNX": 0.8}),
+            PruningTrial(left=0.5, costs={"float32 ONNX": 0.7}),
+        ),
         uncut=tuple(UncutChannels(name=f"n{i}", channels=4, why=f"reason {i // 2}") for i in range(8)),
     ),
     verification=replace(
@@ -185,7 +189,7 @@ def test_what_pruning_came_to() -> None:
     left, where = summary.pruning_lines(PRUNED)
     assert left == (
         "40.6 M -> 20.3 M MACs (50.0 %), 270 k -> 67.4 k parameters (25.0 %); asked for 70.0 % of the latency, 72.0 %"
-        " reached"
+        " reached, found by measuring 2 smaller models"
     )
     assert where == (
         "12 of 48 channels cut, from 1 of 2 groups (score: norms); 8 layers must keep channels: reason 0; reason 1;"
