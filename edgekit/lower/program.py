@@ -1,7 +1,7 @@
 """A float graph as a torch.export archive (.pt2): the program of its view in PyTorch, batch open where the graph's is.
 
-The same graph gives the same bytes: where in edgekit's code an op was made is left out, and the inputs that torch keeps
-as an example are zeros.
+The same graph gives the same bytes: where in edgekit's code an op was made is left out, and so are the inputs that torch
+keeps as an example.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ def _exported(model: nn.Module, example: tuple[Tensor, ...], batched: bool) -> E
 def _saved(program: ExportedProgram) -> bytes:
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
+    program.example_inputs = None  # of an image's size, they may be larger than the weights
     with io.BytesIO() as file:
         torch.export.save(program, file)
         return file.getvalue()

@@ -58,7 +58,8 @@ def headline(report: Report) -> str:
     noun = f"the {name} file is" if len(made) == 1 else f"the {name} files are"
     costs = [part for part in (_smaller(report, made), _faster(report, made)) if part]
     said = [f"{noun} {', '.join(costs)}"] if costs else []
-    worse = _worse(report.verification, [file.label for file in made])
+    labels = [file.label for file in made]
+    worse = _worse(report.verification, labels) or _away(report, labels)
     broken = "the budget is not kept" if report.budget is not None and not report.budget.met else ""
     return "; ".join([*said, *filter(None, (worse, broken))])
 
@@ -270,12 +271,23 @@ def _worse(verification: Verification | None, labels: Sequence[str]) -> str:
     return f"{metric_name(verification)} is {said}{may_be}"
 
 
+def _away(report: Report, labels: Sequence[str]) -> str:
+    """How far a pruned model is from what it was, where nothing says which of them is right."""
+    found = report.verification
+    values = [score for score in found.scores if score.label in labels] if found is not None else []
+    if report.pruning is None or found is None or not values:
+        return ""
+    worst = min(values, key=lambda score: score.value)
+    return f"{metric_name(found)} against the unpruned model is {value_in_words(found, worst)}"
+
+
 def distances_in_words(verification: Verification) -> str:
     """'INT8 ONNX 31.2 dB, INT8 TFLite 31.2 dB against torch', output by output where there are several."""
     against = verification.sqnr_against or verification.reference.label
     pruned = verification.sqnr_against is not None
     scores = [score for score in verification.scores if (pruned or is_integer(score.label)) and score.sqnr_db]
-    if not scores or (verification.metric == "sqnr" and len(scores[0].sqnr_db) == 1):  # the table says it already
+    said_in_table = not pruned and verification.metric == "sqnr" and scores and len(scores[0].sqnr_db) == 1
+    if not scores or said_in_table:
         return ""
     said = []
     for score in scores:

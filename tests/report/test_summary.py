@@ -218,3 +218,10 @@ def test_sizes_and_steps_of_a_pruned_model_are_in_the_table() -> None:
     assert labels == ["float32 PyTorch", "unpruned ONNX", "float32 ONNX", "unpruned TFLite", "float32 TFLite"]
     assert "1.14 MiB" in lines[1]
     assert "2.00x" in lines[2]
+
+
+def test_without_labels_a_pruned_model_is_so_far_from_what_it_was() -> None:
+    scores = tuple(replace(score, drop=None, drop_interval=None, value=12.5) for score in PRUNED.verification.scores)
+    away = replace(PRUNED.verification, metric="sqnr", unit="dB", scores=scores)
+    assert summary.headline(replace(PRUNED, verification=away)).endswith("SQNR against the unpruned model is 12.50 dB")
+    assert summary.distances_in_words(away).startswith("float32 ONNX 120.0 dB")
