@@ -1,6 +1,6 @@
 """A float graph as a torch.export archive (.pt2): the program of its view in PyTorch, batch open where the graph's is.
 
-The same graph gives the same bytes: where in edgekit's code an op was made is left out, and so are the inputs that torch
+The same graph gives the same bytes: where in edgekit's code an op was made is left out, as are the inputs that torch
 keeps as an example.
 """
 
