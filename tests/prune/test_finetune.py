@@ -1,7 +1,9 @@
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
@@ -10,11 +12,13 @@ from edgekit.prune import Goal, prune
 from edgekit.prune.cut import survivors
 from edgekit.prune.finetune import finetune
 from edgekit.run.teach import Wanted
+from edgekit.run.torch_view import to_torch
 from edgekit.run.train import Course
 from edgekit.samples import load_samples
 from tests.models import run
 from tests.prune import nets
 
+ROOM = import_module("edgekit.prune.finetune")  # the package's own name `prune` is the API's function
 MODEL = nets.residual()
 PRUNED = prune(MODEL, Goal(share=0.6, multiple=1))
 CUT = PRUNED.graph
@@ -54,7 +58,8 @@ def test_what_is_worse_is_not_kept(tmp_path) -> None:
     assert found is CUT
 
 
-def test_norms_are_trained_with_where_the_statistics_from_before_help(tmp_path) -> None:
+def test_norms_are_trained_with_where_the_statistics_from_before_help(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ROOM, "FEW", 0)
     (tmp_path / "plain").mkdir()
     plain, slower = tuned(tmp_path / "plain")
     found, training = tuned(tmp_path, left=LEFT)
@@ -66,6 +71,20 @@ def test_norms_are_trained_with_where_the_statistics_from_before_help(tmp_path) 
         path.mkdir()
         again.append(weights_of(tuned(path, cut=plain, left=left, lr=1e-4)[0]))
     assert again[0] == again[1]
+
+
+def test_layers_are_told_what_they_gave_where_samples_are_few(tmp_path, monkeypatch) -> None:
+    missed = []
+    for few in (0, len(X)):
+        monkeypatch.setattr(ROOM, "FEW", few)
+        path = tmp_path / str(few)
+        path.mkdir()
+        found, training = tuned(path, left=LEFT)
+        assert training.kept
+        inputs = {"x": torch.from_numpy(X)}
+        before, after = (to_torch(graph)(inputs, ["b"])["b"] for graph in (MODEL, found))
+        missed.append(float((after - before[:, LEFT["b"]]).detach().square().mean()))
+    assert missed[1] < missed[0] / 2
 
 
 @pytest.mark.parametrize(
