@@ -326,6 +326,7 @@ def test_a_budget_counts_against_the_unpruned_model(place):
     assert not found.budget.met
     assert len(found.budget.candidates) == 1  # no op leaves INT8 for what pruning lost
     assert "the budget is not kept" in headline(found)
+    assert any("over the budget in float already" in warning for warning in warnings(found))
     in_float = pipeline.prune(place.recipe("budget-float", prune={"macs": 0.3}, budget={"max_drop": 12.0}))
     assert not in_float.budget.met
 

@@ -179,12 +179,25 @@ def _of_pruning(report: Report) -> list[str]:
     if facts.reached is not None and facts.reached > facts.asked:
         of, got = GOAL_NAMES[facts.goal], units.percent(facts.reached)
         said.append(f"{got} of the {of} is left, measured in the end; {units.percent(facts.asked)} was asked for")
+    if _over_in_float(report):
+        said.append("the pruned model is over the budget in float already: prune less, or fine-tune it for longer")
     if report.verification is not None and report.verification.sqnr_against is not None:
         for score in report.verification.scores:
             if not is_integer(score.label) and min(score.sqnr_db.values(), default=FAITHFUL_DB) < FAITHFUL_DB:
                 against, db = report.verification.sqnr_against, min(score.sqnr_db.values())
                 said.append(f"{score.label} does not compute what {against} does: they are {db:.0f} dB apart")
     return said
+
+
+def _over_in_float(report: Report) -> bool:
+    """Before any integer, which no op that leaves INT8 can mend."""
+    from edgekit.verify import limits  # not at the top: the stages take a second to load
+
+    found, budget = report.verification, report.budget
+    if found is None or budget is None or budget.met or report.quantization is None:
+        return False
+    drop = limits.largest(found, [score for score in found.scores if score.label.startswith("float32")])
+    return drop is not None and drop.upper > budget.max_drop and len(budget.candidates) == 1
 
 
 def _pruned_files(report: Report) -> list[FileFacts]:
