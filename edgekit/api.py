@@ -57,7 +57,7 @@ class Options(TypedDict, total=False):
     train_batch: int
     distill: float
     optimizer: Literal["adamw", "sgd"]
-    augment: Sequence[Literal["flip", "shift"]]
+    augment: Sequence[Literal["flip", "shift", "noise"]]
     resume: bool
     format: Sequence[Literal["onnx", "tflite"]]
     layout: Literal["keep", "nhwc"]

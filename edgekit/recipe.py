@@ -94,7 +94,7 @@ class Prune(Section):
     batch: Batch = 64
     optimizer: Literal["adamw", "sgd"] = "adamw"
     distill: Annotated[float, Field(ge=0, le=1)] = 0.5
-    augment: tuple[Literal["flip", "shift"], ...] = ()
+    augment: tuple[Literal["flip", "shift", "noise"], ...] = ()
 
     @property
     def goal(self) -> tuple[Goal, float] | None:
@@ -113,7 +113,7 @@ class Qat(Section):
     batch: Batch = 64
     optimizer: Literal["adamw", "sgd"] = "adamw"
     distill: Annotated[float, Field(ge=0, le=1)] = 0.5
-    augment: tuple[Literal["flip", "shift"], ...] = ()
+    augment: tuple[Literal["flip", "shift", "noise"], ...] = ()
 
 
 class Output(Section):

@@ -208,7 +208,7 @@ Augment = Annotated[
     typer.Option(
         "--augment",
         metavar="CHANGE",
-        help="Change images each time they are trained on: flip (left and right), shift (an eighth); repeatable."
+        help="Change samples each time they are trained on: flip, shift (images), noise (real numbers); repeatable."
         " Default: no.",
     ),
 ]

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.preprocess import Preprocess
-from edgekit.run.augment import SHIFT, augmented, check_augmentable, image_axes
+from edgekit.run.augment import NOISE, SHIFT, augmented, check_augmentable, image_axes
 from edgekit.samples import load_samples
 
 X = np.random.default_rng(0).normal(0, 1, (40, 2, 16, 8)).astype(np.float32)
@@ -62,14 +64,30 @@ def test_channels_may_come_last() -> None:
     assert image_axes(SAMPLES) == NCHW
 
 
+def test_noise_is_a_share_of_what_samples_differ_by() -> None:
+    x = X.copy()
+    x[:, :, :4] = 1.0  # alike in all
+    batch = replace(BATCH, inputs={"x": x, "count": np.arange(40)})
+    found = augmented(batch, ("noise",), (0,), NCHW).inputs
+    np.testing.assert_array_equal(found["x"][:, :, :4], x[:, :, :4])
+    assert np.std(found["x"][:, :, 4:] - x[:, :, 4:]) == pytest.approx(NOISE, rel=0.05)
+    assert found["x"].dtype == np.float32
+    np.testing.assert_array_equal(found["count"], np.arange(40))
+
+
 @pytest.mark.parametrize(
-    ("samples", "why"),
-    [(({"x": X}, {"y": X}), "targets"), ({"x": X[:, 0, 0]}, "no images")],
-    ids=["targets", "vectors"],
+    ("samples", "change", "why"),
+    [
+        (({"x": X}, {"y": X}), "flip", "targets"),
+        ({"x": X[:, 0, 0]}, "shift", "no images"),
+        ({"x": X.astype(np.uint8)}, "noise", "integers"),
+    ],
+    ids=["targets", "vectors", "integers"],
 )
-def test_what_cannot_be_augmented(samples, why) -> None:
+def test_what_cannot_be_augmented(samples, change, why) -> None:
     with pytest.raises(EdgekitError) as refused:
-        check_augmentable(load_samples(samples), ("flip",))
+        check_augmentable(load_samples(samples), (change,))
     assert refused.value.code == "EK925" and why in refused.value.why
+    assert refused.value.fix == f"leave --augment {change} out"
     check_augmentable(load_samples(samples), ())
-    check_augmentable(load_samples((X, np.zeros(40, np.int64))), ("flip",))
+    check_augmentable(load_samples((X, np.zeros(40, np.int64))), ("flip", "shift", "noise"))
