@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from edgekit.judging import Cut, Run, running
 from edgekit.lower import Lowered, lower
 from edgekit.outputs import Outputs
 from edgekit.profile import measure
-from edgekit.recipe import EPOCHS, Goal, Recipe
+from edgekit.recipe import Goal, Recipe
 from edgekit.report import compose
 from edgekit.report.facts import PruningFacts, PruningTrial
 from edgekit.report.json import to_json
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned
     from edgekit.run.teach import Training
 
+EPOCHS, MOST_EPOCHS, STEPS = 10, 100, 500  # of fine-tuning: at least so many steps, where so many epochs have them
 MARGIN = 0.02  # share of a latency to stay below it: measured again, it comes out so much slower or faster
 
 
@@ -193,7 +195,7 @@ def _finetuned(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> t
 
     prune, data = run.recipe.prune, run.recipe.data
     course = Course(
-        epochs=prune.epochs or EPOCHS,
+        epochs=prune.epochs or _epochs(len(samples), prune.batch),
         batch=prune.batch,
         lr=prune.lr,
         optimizer=prune.optimizer,
@@ -213,6 +215,11 @@ def _finetuned(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> t
         if not run.outputs.finetuning.exists():  # there is nothing to go on from
             run.outputs.measured.unlink(missing_ok=True)
     return checked(graph), training
+
+
+def _epochs(samples: int, batch: int) -> int:
+    """What few samples need to come to anything, and many to come to an end."""
+    return min(MOST_EPOCHS, max(EPOCHS, math.ceil(STEPS * batch / samples)))
 
 
 # ---- files beside ----------------------------------------------------------------------------------------------------

@@ -36,7 +36,6 @@ def _share(value: object) -> object:
 
 
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
-EPOCHS = 10  # of fine-tuning
 Goal = Literal["macs", "params", "size", "latency"]
 ScoreName = Literal["norms", "l1", "factors", "activations", "taylor"]
 GOALS: tuple[Goal, ...] = ("macs", "params", "size", "latency")
@@ -81,8 +80,8 @@ class Quantize(Section):
 class Prune(Section):
     """macs, params, size, latency: what is left of the unpruned model's at most, one of them; score: what tells which
     channels matter, None for taylor where the samples to train on have labels or targets, else norms; epochs: of
-    fine-tuning, EPOCHS if not said, where there are samples to train on; lr, batch, optimizer, distill, augment: as in
-    `Qat`, the unpruned model being the float one."""
+    fine-tuning, where there are samples to train on, None for what suits their number; lr, batch, optimizer, distill,
+    augment: as in `Qat`, the unpruned model being the float one."""
 
     macs: Share | None = None
     params: Share | None = None

@@ -15,6 +15,7 @@ from edgekit.capture import Source, capture, load
 from edgekit.errors import EdgekitError
 from edgekit.graph import files
 from edgekit.prune.finetune import Tuner
+from edgekit.pruning import _epochs
 from edgekit.quantize.qat import Student
 from edgekit.recipe import load_recipe
 from edgekit.report.summary import headline, warnings
@@ -200,6 +201,11 @@ def test_fine_tuning_restores_accuracy(place, report):
     assert found.verification.scores[0].value > report.verification.scores[0].value
     assert not any("not restored" in warning for warning in warnings(found))
     assert "fine-tuning  3 epochs on " in str(found)
+
+
+@pytest.mark.parametrize(("samples", "epochs"), [(50_000, 10), (1000, 32), (200, 100)])
+def test_few_samples_are_seen_more_often(samples, epochs):
+    assert _epochs(samples, batch=64) == epochs
 
 
 def test_an_interrupted_fine_tuning_ends_with_the_same_bytes(place, monkeypatch):

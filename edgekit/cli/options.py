@@ -145,7 +145,10 @@ Score = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        "--epochs", metavar="N", min=1, help="Fine-tune the pruned model on --train, this often. Default: 10."
+        "--epochs",
+        metavar="N",
+        min=1,
+        help="Fine-tune the pruned model on --train, this often. Default: 10, up to 100 where samples are few.",
     ),
 ]
 

@@ -10,6 +10,25 @@ from edgekit.cli import options
 from edgekit.cli.interruption import too_late
 from edgekit.cli.progress import watching
 
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="PATH", help="Samples to judge on: .npz, .npy, folder, file.py:factory."),
+]
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        "--calib", metavar="PATH", help="Samples to score channels on. Default: --train, else some of --data."
+    ),
+]
+CalibrationCount = Annotated[
+    int | None,
+    typer.Option(
+        "--calib-count",
+        metavar="N",
+        min=1,
+        help="Samples of --data to score on, where --score needs some. Default: 256, at most half.",
+    ),
+]
 MaxDrop = Annotated[
     float | None,
     typer.Option(
@@ -24,10 +43,10 @@ def prune(
     context: typer.Context,
     path: options.Model = None,
     model: options.Factory = None,
-    data: options.Data = None,
-    calib: options.Calibration = None,
+    data: Data = None,
+    calib: Calibration = None,
     eval: options.Evaluation = None,
-    calib_count: options.CalibrationCount = None,
+    calib_count: CalibrationCount = None,
     macs: options.Macs = None,
     params: options.Params = None,
     size: options.Size = None,
