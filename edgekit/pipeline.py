@@ -32,7 +32,7 @@ from edgekit.run.checkpoint import check_checkpoint
 from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
-from edgekit.scoring import check_scoring, scores_on_data
+from edgekit.scoring import check_scoring, looks_at_data
 from edgekit.verify import verify
 from edgekit.verify.result import Verification
 
@@ -150,7 +150,7 @@ def _in_float(
     if prunes:
         check_pruning(recipe, device, outputs)
     recognized(start.source(recipe, given))
-    data = start.read(recipe, given, progress, calibrate=prunes and scores_on_data(recipe, given))
+    data = start.read(recipe, given, progress, calibrate=prunes and looks_at_data(recipe, given))
     start.check_budget(recipe, data, progress, calibrates=False)
     if prunes:
         start.check_teaching(recipe, data)

@@ -67,12 +67,15 @@ def thinned(run: Run, graph: ir.Model) -> Thinned:
     unpruned = _unpruned_files(run, graph)
     pruned, trials = _reached(run, graph, goal, unpruned)
     tuned, training = pruned.graph, None
+    mended: tuple[str, ...] = ()
     if run.data.training is not None:
         tuned, training = _finetuned(run, pruned, graph, run.data.training)
+    elif run.data.calibration is not None and not run.data.synthesized:
+        tuned, mended = _mended(run, pruned, graph, run.data.calibration)
     program, notes = _program(run, tuned)
     return Thinned(
         graph=tuned,
-        cut=Cut(unpruned=tuple(unpruned), program=program, notes=notes),
+        cut=Cut(unpruned=tuple(unpruned), program=program, notes=(*mended, *notes)),
         facts=compose.pruning_facts(goal, score_of(run.recipe, run.data), pruned, tuned, unpruned, trials, training),
     )
 
@@ -220,6 +223,19 @@ def _finetuned(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> t
 def _epochs(samples: int, batch: int) -> int:
     """What few samples need to come to anything, and many to come to an end."""
     return min(MOST_EPOCHS, max(EPOCHS, math.ceil(STEPS * batch / samples)))
+
+
+def _mended(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> tuple[ir.Model, tuple[str, ...]]:
+    """Without training, and what to say of it."""
+    from edgekit.prune.cut import survivors
+    from edgekit.prune.finetune import mend
+
+    found = mend(pruned.graph, whole, samples, survivors(pruned.channels, pruned.choice.gone), run.progress)
+    if not found.layers:
+        return pruned.graph, ()
+    layers = units.plural(found.layers, "layer")
+    note = f"{layers} got back the mean and variance from before the cut, over the calibration samples"
+    return checked(found.graph), (note,)
 
 
 # ---- files beside ----------------------------------------------------------------------------------------------------

@@ -26,10 +26,11 @@ AT_ONCE = 32  # of them, a batch whose loss is one number
 NEEDS_SAMPLES = ("activations", "taylor")
 
 
-def scores_on_data(recipe: Recipe, given: Given) -> bool:
-    """Some of the samples go to scoring, since there are none to train on."""
+def looks_at_data(recipe: Recipe, given: Given) -> bool:
+    """Some of the samples go to scoring, or to what mends without training, since there are none to train on."""
     trains = recipe.data.training is not None or given.training is not None
-    return recipe.prune.score in NEEDS_SAMPLES and not trains
+    calibration = recipe.data.calibration is not None or given.calibration is not None
+    return not trains and (recipe.prune.score in NEEDS_SAMPLES or calibration)
 
 
 def score_of(recipe: Recipe, data: Data) -> ScoreName:

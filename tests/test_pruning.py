@@ -376,3 +376,12 @@ def test_scoring_without_samples(place):
 def test_converting_prunes_nothing_and_says_so(place):
     with pytest.raises(EdgekitError, match="EK154"):
         pipeline.convert(place.recipe("converted", prune={"macs": 0.7}), "float32")
+
+
+def test_statistics_are_mended_on_samples_that_nothing_is_judged_on(place, report):
+    data = {"calibration": str(place.folder / "more-bare.npz"), "evaluation": str(place.folder / "samples.npz")}
+    found = pipeline.prune(place.recipe("mended", data, prune={"macs": "70%"}))
+    assert any("got back the mean and variance from before the cut" in note for note in found.notes)
+    assert not any("was not needed" in note for note in found.notes)
+    assert found.verification.scores[0].value != report.verification.scores[0].value
+    assert found.pruning.training is None

@@ -27,10 +27,10 @@ from edgekit.progress import Progress
 from edgekit.prune.renorm import Moments, Norm, folded, moments, norm, normed
 from edgekit.run.objective import Objective, answers_of, objective, remembering
 from edgekit.run.one_thread import one_thread
-from edgekit.run.teach import Training, Wanted, identity_of, parted, teach
+from edgekit.run.teach import AT_ONCE, LEAST, Training, Wanted, identity_of, judged, parted, teach
 from edgekit.run.torch_view import Tensors, to_graph, to_torch
 from edgekit.run.train import SHARDS, Learned
-from edgekit.samples import Batch, Samples, choose
+from edgekit.samples import Batch, Samples, choose, split
 
 WATCHED = 2048  # samples that statistics are taken over
 FEW = 2000  # samples: up to so many, layers are told too; with more it costs time and wins nothing
@@ -136,18 +136,46 @@ def finetune(
     if not wanted.course.augment:
         told = remembering(told, original, samples, progress)
     _, rest = parted(samples)
-    seen, rows = choose(rest, WATCHED), max(1, wanted.course.fitting(len(rest)).batch // SHARDS)
-    seen = seen.take(range(len(seen) // rows * rows))
-
-    def watched() -> Iterator[Batch]:
-        return seen.batches(rows)
-
+    watched = _watched(rest, wanted.course.fitting(len(rest)).batch // SHARDS)
     with progress.step("looking at what was cut"), one_thread():
         began = {} if survivors is None else _began(cut, original, watched, survivors)
         norms = _norms(cut, told, watched, began)
         layers = _layers(began, survivors) if survivors is not None and len(rest) <= FEW else {}
     tuned, training = teach(Tuner(cut, told, norms, watched, layers), cut, told, samples, wanted, progress)
     return (tuned.graph if training.kept else cut), training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mended:
+    """graph: the better one; layers: whose statistics were put right, 0 where that is not better on samples that they
+    were not taken over."""
+
+    graph: ir.Model
+    layers: int
+
+
+def mend(cut: ir.Model, original: ir.Model, samples: Samples, survivors: Survivors, progress: Progress) -> Mended:
+    """Without training: each layer's outputs get back the mean and variance that they had (renorm.py). Without effect
+    where samples are too few to tell whether it helps."""
+    if len(set(samples.ids)) < LEAST:
+        return Mended(graph=cut, layers=0)
+    told = objective(to_torch(original), original, samples, 1.0)
+    seen, held_out = split(samples, len(samples) // 2)
+    watched = _watched(seen, AT_ONCE)
+    with progress.step("looking at what was cut"), one_thread():
+        norms = _norms(cut, told, watched, _began(cut, original, watched, survivors))
+        graph = Tuner(cut, told, norms, watched).result().graph
+        before, after = (judged(one, told, held_out) for one in (cut, graph))
+    if after.loss >= before.loss:
+        return Mended(graph=cut, layers=0)
+    return Mended(graph=graph, layers=len(norms))
+
+
+def _watched(samples: Samples, rows: int) -> Batches:
+    """Batches of equal size. rows: in each, or all that there are."""
+    seen, rows = choose(samples, WATCHED), max(1, min(rows, len(set(samples.ids))))
+    seen = seen.take(range(len(seen) // rows * rows))
+    return lambda: seen.batches(rows)
 
 
 def _began(cut: ir.Model, original: ir.Model, watched: Batches, survivors: Survivors) -> dict[str, Moments]:

@@ -28,6 +28,7 @@ from edgekit.samples import Samples, choose
 
 HELD_OUT_SHARE, HELD_OUT_AT_MOST = 0.1, 1000
 HELD_OUT_AT_LEAST = 2
+LEAST = round(HELD_OUT_AT_LEAST / HELD_OUT_SHARE)  # samples
 AT_ONCE = 64
 
 
@@ -140,11 +141,10 @@ def parted(samples: Samples) -> tuple[Samples, Samples]:
     different = len(set(samples.ids))
     count = min(HELD_OUT_AT_MOST, int(HELD_OUT_SHARE * different))
     if count < HELD_OUT_AT_LEAST:
-        needed = round(HELD_OUT_AT_LEAST / HELD_OUT_SHARE)
         raise EdgekitError(
             "EK925",
             f"too few samples to train on in '{samples.where}'",
-            f"{different} are different; a tenth is kept apart to judge by, so {needed} are the least",
+            f"{different} are different; a tenth is kept apart to judge by, so {LEAST} are the least",
             "give more with --train, or leave the training out",
         )
     held_out = choose(samples, count)

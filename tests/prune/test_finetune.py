@@ -10,7 +10,7 @@ from edgekit.graph.check import checked
 from edgekit.progress import SILENT
 from edgekit.prune import Goal, prune
 from edgekit.prune.cut import survivors
-from edgekit.prune.finetune import finetune
+from edgekit.prune.finetune import finetune, mend
 from edgekit.run.teach import Wanted
 from edgekit.run.torch_view import to_torch
 from edgekit.run.train import Course
@@ -108,3 +108,21 @@ def test_what_comes_in_is_left_as_it_is(tmp_path) -> None:
     before = weights_of(CUT)
     tuned(tmp_path)
     assert weights_of(CUT) == before
+
+
+def mended(cut, samples=X):
+    return mend(cut, MODEL, load_samples(samples).renamed(["x"]), LEFT, SILENT)
+
+
+def test_statistics_are_mended_without_training(tmp_path) -> None:
+    found = mended(CUT)
+    assert found.layers == 3
+    before, after = (np.square(run(graph, {"x": X})["y"] - Y).mean() for graph in (CUT, checked(found.graph)))
+    assert after < before
+    trained, _ = tuned(tmp_path)  # which has learned to do without them
+    again = mended(trained)
+    assert again.layers == 0 and again.graph is trained
+
+
+def test_few_samples_mend_nothing() -> None:
+    assert mended(CUT, X[:19]).graph is CUT
