@@ -105,7 +105,7 @@ def _is_last(value: ir.Value) -> bool:
 def moments(
     view: TorchView, batches: Iterable[Tensors], names: Sequence[str], norms: Mapping[str, Norm] = NO_NORMS
 ) -> dict[str, Moments]:
-    """Of values, before the norms that follow them, over batches of equal size."""
+    """Of values that lead to outputs, before the norms that follow them, over batches of equal size."""
     sums = {name: [torch.zeros(()), torch.zeros(())] for name in names}
 
     def watching(name: str) -> Callable[[Tensor], Tensor]:
@@ -123,7 +123,7 @@ def moments(
     behind = {name: watching(name) for name in names}
     with torch.no_grad():
         for inputs in batches:
-            view(inputs, names, behind)
+            view(inputs, None, behind)  # looked at in passing: all of them at once would take memory
             count += 1
     means = {name: (mean / count, square / count) for name, (mean, square) in sums.items()}
     return {name: Moments(mean, (square - mean.square()).clamp(min=0)) for name, (mean, square) in means.items()}
