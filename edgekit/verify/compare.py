@@ -145,7 +145,7 @@ def _check(label: str, outputs: Arrays, exact: Arrays, reference: str, numbers: 
                 "compare files of one model; where edgekit wrote both of one, please report it: the mistake is its own",
             )
     for name in exact:
-        bad = np.isnan(np.reshape(outputs[name].astype(np.float64), (len(outputs[name]), -1))).any(axis=1)
+        bad = np.isnan(np.reshape(outputs[name], (len(outputs[name]), -1))).any(axis=1)
         if bad.any():
             raise EdgekitError(
                 "EK608",
@@ -165,8 +165,8 @@ def _add(likeness: Likeness, first: Arrays, second: Arrays, scales: Mapping[str,
         if name not in scales:
             likeness.steps = None
         elif likeness.steps is not None:
-            gap = np.max(np.abs(x.astype(np.float64) - y)) / scales[name]
-            likeness.steps = max(likeness.steps, int(np.rint(gap)))
+            gap = max(np.max(np.abs(x[part].astype(np.float64) - y[part])) for part in metrics.parts(x))
+            likeness.steps = max(likeness.steps, int(np.rint(gap / scales[name])))
 
 
 def _summed(tally: _Tally) -> Answers:

@@ -14,7 +14,7 @@ that nothing above CEILING_DB can be told from equal, and CEILING_DB is what equ
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from edgekit.errors import EdgekitError
 from edgekit.samples import Batch
 
 CEILING_DB = 146.0
+PART = 1 << 20
 PerSample = NDArray[np.float64]
 
 
@@ -185,10 +186,20 @@ def _cosine(y: PerSample, target: PerSample) -> PerSample:
 
 def _sqnr(y: NDArray[Any], exact: NDArray[Any]) -> PerSample:
     """An infinity is no signal; missed, or in another place, it is infinite noise."""
-    given, wanted = _flat(y), _flat(exact)
-    finite = np.isfinite(wanted)
-    errors = np.subtract(given, wanted, out=np.zeros_like(wanted), where=finite | (given != wanted))
-    return _decibel(np.sum(np.where(finite, wanted, 0.0) ** 2, axis=1), np.sum(errors**2, axis=1))
+    signal, noise = np.empty(len(y)), np.empty(len(y))
+    for part in parts(exact):
+        given, wanted = _flat(y[part]), _flat(exact[part])
+        finite = np.isfinite(wanted)
+        errors = np.subtract(given, wanted, out=np.zeros_like(wanted), where=finite | (given != wanted))
+        signal[part] = np.sum(np.where(finite, wanted, 0.0) ** 2, axis=1)
+        noise[part] = np.sum(errors**2, axis=1)
+    return _decibel(signal, noise)
+
+
+def parts(x: NDArray[Any]) -> Iterator[slice]:
+    """Of the samples: so many at once as have PART elements, for what takes several copies in float64."""
+    step = max(1, PART * len(x) // max(x.size, 1))
+    return (slice(start, start + step) for start in range(0, len(x), step))
 
 
 def _decibel(signal: PerSample, noise: PerSample) -> PerSample:
