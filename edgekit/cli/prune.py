@@ -26,7 +26,7 @@ CalibrationCount = Annotated[
         "--calib-count",
         metavar="N",
         min=1,
-        help="Samples of --data to score on, where --score needs some. Default: 256, at most half.",
+        help="Samples to score on, where the score needs some. Default: 256, at most half of --data.",
     ),
 ]
 MaxDrop = Annotated[
