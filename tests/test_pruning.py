@@ -139,11 +139,13 @@ def test_the_program_loads_again_and_computes_the_same(place):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes(place, report):
     again = pipeline.prune(place.recipe("again", prune={"macs": 0.7}))
     assert [file.sha256 for file in again.files] == [file.sha256 for file in report.files]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", ["l1", "activations", "taylor"])
 @pytest.mark.parametrize("trains", [True, False])
 def test_scores(place, score, trains):
@@ -230,6 +232,7 @@ def test_an_interrupted_fine_tuning_ends_with_the_same_bytes(place, monkeypatch)
     assert not (place.folder / "stopped" / "tiny.finetuning").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_for_a_latency_cuts_as_the_interrupted_one(place, monkeypatch):
     loss, seen = Tuner.settle, []
     prune = {"latency": 0.97, "epochs": 3, "batch": 8}
@@ -305,6 +308,7 @@ def test_prune_then_integers_in_one_run(place, street):
     assert [second, first, 3, 3] in [list(tensor.dims) for tensor in constants]
 
 
+@pytest.mark.slow
 def test_a_street_that_is_interrupted_on_its_second_training(place, street, monkeypatch):
     settle, seen = Student.settle, []
 
@@ -337,6 +341,7 @@ def test_a_budget_counts_against_the_unpruned_model(place):
     assert not in_float.budget.met
 
 
+@pytest.mark.slow
 def test_float16_files_of_a_pruned_model(place):
     found = pipeline.quantize(place.recipe("half", prune={"macs": 0.7}, quantize={"precision": "float16"}))
     assert {file.label for file in found.files} == {"float16 ONNX", "float16 TFLite", "float32 PyTorch"}
@@ -385,3 +390,29 @@ def test_statistics_are_mended_on_samples_that_nothing_is_judged_on(place, repor
     assert not any("was not needed" in note for note in found.notes)
     assert found.verification.scores[0].value != report.verification.scores[0].value
     assert found.pruning.training is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"quantize": {"precision": "int8-dynamic"}},
+        {"quantize": {"precision": "int16x8"}},
+        {"quantize": {"scheme": "symmetric"}},
+        {"quantize": {"io": "int8"}, "output": {"layout": "nhwc"}},
+        {"output": {"batch": 4}},
+        {"output": {"formats": ("tflite",)}},
+    ],
+    ids=["dynamic", "int16x8", "symmetric", "int8 nhwc", "batch", "tflite alone"],
+)
+def test_whatever_files_are_asked_for(place, sections):
+    name = "-".join(str(value) for section in sections.values() for value in section.values())
+    output = dict(sections).pop("output", None)
+    rest = {key: value for key, value in sections.items() if key != "output"}
+    found = pipeline.quantize(place.recipe(f"any-{name}", None, output, prune={"macs": 0.7}, **rest))
+    for score in found.verification.scores:
+        if score.label.startswith("float32") and score.label != "float32 PyTorch":
+            assert score.sqnr_db["scores"] > FAITHFUL_DB
+        elif score.label != "float32 PyTorch":
+            assert score.sqnr_db["scores"] > 15
+    assert found.pruning.reached <= 0.7
