@@ -115,5 +115,7 @@ def _channels_last(module: nn.Module) -> nn.Module:
         copied = copy.deepcopy(module)
     except Exception:  # whatever its attributes raise; torch's own for computed ones, as of weight_norm
         return module
-    copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; missing from the stubs
+    for tensor in (*copied.parameters(), *copied.buffers()):
+        if tensor.ndim == 4:  # torch's own `to` wants it of tensors with five axes too, which have no such layout
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     return copied

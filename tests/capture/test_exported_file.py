@@ -134,6 +134,27 @@ def test_a_fixed_batch_is_run_one_by_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(sums, wanted.sum((1, 2)).numpy(), rtol=1e-5)
 
 
+class Tables(nn.Module):
+    """Convolutions beside a parameter of five axes, which has no layout with channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.table = nn.Parameter(torch.ones(1, 1, 1, 6, 6))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.conv(image) + self.table[0]
+
+
+def test_parameters_of_five_axes_beside_convolutions(tmp_path: Path) -> None:
+    net = Tables()
+    model = load(Source(path=str(saved(net, torch.zeros(1, 3, 8, 8), to=tmp_path / "five.pt2")), inputs={}), None)
+    images = torch.rand(1, 3, 8, 8)
+    assert model.run is not None
+    with torch.no_grad():
+        np.testing.assert_allclose(model.run({"image": images.numpy()})[0], net(images).numpy(), atol=1e-6)
+
+
 def test_what_is_not_float32_or_not_for_inference(tmp_path: Path, refused: Refused) -> None:
     example = torch.zeros(1, 2)
     assert refused(saved(nn.Linear(2, 2).half(), example.half(), to=tmp_path / "half.pt2")).code == "EK211"
