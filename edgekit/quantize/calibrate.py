@@ -105,9 +105,9 @@ def calibrate(
     observe.check_not_all_zero(graph, everything, len(samples))
     observe.check_finite(everything)
     ordered = [kept[name] for name in sorted(kept)]
-    everything = _reaching(everything, extremes)
+    everything = _with_levels(_reaching(everything, extremes), inputs)
     return Calibration(
-        fit=_reaching(fit, fit_extremes) if len(samples) > len(kept) else everything,
+        fit=_with_levels(_reaching(fit, fit_extremes), inputs) if len(samples) > len(kept) else everything,
         all=everything,
         few=len(samples) < ENOUGH,
         means=means,
@@ -125,6 +125,12 @@ def _reaching(
     """With an estimate of where a new sample goes."""
     found = reaches({name: np.concatenate(parts) for name, parts in extremes.items()})
     return {name: replace(seen, reach=found[name]) for name, seen in statistics.items()}
+
+
+def _with_levels(statistics: Mapping[str, Statistics], inputs: Mapping[str, InputSeen]) -> dict[str, Statistics]:
+    """With the numbers that the inputs take."""
+    levels = {name: seen.levels for name, seen in inputs.items()}
+    return {name: replace(found, levels=levels.get(name)) for name, found in statistics.items()}
 
 
 def one_by_one(graph: ir.Model, samples: Samples) -> Iterator[tuple[str, Arrays]]:

@@ -22,12 +22,14 @@ Counts = NDArray[np.int64]
 @dataclass(frozen=True, eq=False)
 class Statistics:
     """low, high: exact extremes; counts: (65536,) int64, elements per bin of the fixed grid; reach: the range that a
-    new sample hardly leaves, None where nobody estimated it."""
+    new sample hardly leaves, None where nobody estimated it; levels: an input's numbers, where 8 bits could hold them.
+    """
 
     low: float
     high: float
     counts: Counts
     reach: tuple[float, float] | None = None
+    levels: NDArray[np.float32] | None = None
 
     @staticmethod
     def merged(parts: Sequence[Statistics]) -> Statistics:
@@ -37,6 +39,7 @@ class Statistics:
             max(part.high for part in parts),
             np.sum([part.counts for part in parts], axis=0),
             (min(low for low, _ in reaches), max(high for _, high in reaches)),
+            parts[0].levels if len(parts) == 1 else None,
         )
 
     def points(self) -> tuple[NDArray[np.float64], Counts]:

@@ -22,6 +22,7 @@ from edgekit.run import ort
 
 BINS = 1 << 16
 MEAN_UNIT = 2.0**-28  # per-sample channel means are added as integers of this unit
+LEVELS = 256  # of an input's numbers: what 8 bits hold
 DIGITS, BASE = 4, 2.0**40  # an integer's digits: four hold the largest float32, and 2^23 samples' sums fit in int64
 
 Counts = NDArray[np.int64]
@@ -119,25 +120,36 @@ class Observer:
 @dataclass(frozen=True, eq=False)
 class InputSeen:
     """A float input over some samples. low, high: (C,) of each channel, of all where there is no channel axis;
-    whole: nothing but integers."""
+    whole: nothing but integers; levels: the numbers that occur, ascending, None where there are more than LEVELS."""
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     whole: bool
+    levels: NDArray[np.float32] | None = None
 
     def with_(self, other: InputSeen | None) -> InputSeen:
         """Both together."""
         if other is None:
             return self
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        return InputSeen(low, high, self.whole and other.whole)
+        both = None if self.levels is None or other.levels is None else np.union1d(self.levels, other.levels)
+        return InputSeen(low, high, self.whole and other.whole, None if both is None or both.size > LEVELS else both)
 
 
 def seen(x: NDArray[np.float32], axis: int | None) -> InputSeen:
     """axis: of x's channels, None where it has none."""
     others = None if axis is None else tuple(i for i in range(x.ndim) if i != axis)
     whole = bool(np.array_equal(x, np.rint(x)))
-    return InputSeen(np.atleast_1d(x.min(axis=others)), np.atleast_1d(x.max(axis=others)), whole)
+    return InputSeen(np.atleast_1d(x.min(axis=others)), np.atleast_1d(x.max(axis=others)), whole, _levels(x))
+
+
+def _levels(x: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Of what has too many the first few thousand numbers tell, without sorting the rest."""
+    for part in (x.reshape(-1)[: 16 * LEVELS], x):
+        found = np.unique(part)
+        if found.size > LEVELS:
+            return None
+    return found
 
 
 def mean_of(sums: Counts, samples: int) -> NDArray[np.float64]:

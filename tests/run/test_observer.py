@@ -114,3 +114,15 @@ def test_an_input_without_channels() -> None:
     found = input_seen(np.array([[1.0, -2.0]], np.float32), None).with_(None)
     assert (found.low.tolist(), found.high.tolist(), found.whole) == ([-2.0], [1.0], True)
     assert not input_seen(np.array([[0.5]], np.float32), None).with_(found).whole
+
+
+def test_the_numbers_of_an_input_while_8_bits_hold_them() -> None:
+    pixels = np.arange(256, dtype=np.float32)
+    dark, bright = input_seen(pixels[None, :200], None), input_seen(pixels[None, 100:], None)
+    np.testing.assert_array_equal(dark.with_(bright).levels, pixels)
+    more = input_seen(pixels[None] + 0.5, None)
+    assert dark.with_(more).levels is None and more.with_(dark).with_(bright).levels is None
+    assert input_seen(np.arange(10_000, dtype=np.float32)[None], None).levels is None
+    late = np.zeros(10_000, np.float32)
+    late[-300:] = np.arange(300)
+    assert input_seen(late[None], None).levels is None
