@@ -11,7 +11,8 @@ activations, which one scale must hold, against the columns of W2, each relative
     s_i = sqrt(peak_i / column_i)         column_i = max_o |W2_oi| / max_j |W2_oj s_j|
 
 and s_i = peak_i where W2 is depthwise, whose only column per row is its scale. s stands on both sides: it is iterated
-from peak, by which a model comes out the same however its channels were scaled before.
+from peak, by which a model comes out the same however its channels were scaled before. A channel that was always zero
+has no peak: it gets a size by its weights, since those widen the rows that read it all the same.
 
 Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1; with
 activations in place of W1's ranges as in Xiao et al. 2023, "SmoothQuant", equation 4.
@@ -39,6 +40,10 @@ MIXING = frozenset({"Add", "AveragePool", "GlobalAveragePool"})
 HEADROOM = 1.25
 """How far beyond its peak on the calibration samples a channel still passes a clip as before. Without it, MobileNetV1
 0.25 calibrated on 64 photographs changed its float answers on others by a 1500th of their variance, and 7 of 436."""
+SLEEP = 64.0
+"""How far from all others the size of a channel may be taken that was always zero: made by weights of 1e-12, it would
+ask for scales that XNNPACK refuses (a sum's steps from 2^-32 of its output's to 2^8 of them)."""
+TINY = float(np.finfo(np.float32).tiny)
 WORTH = 2.0
 """Factors that differ by less cannot win a bit."""
 
@@ -59,26 +64,27 @@ class Group:
     fixed: bool = False
 
 
-def equalize(graph: ir.Model, peaks: Mapping[str, NDArray[np.float64]]) -> ir.Model | None:
+def equalize(graph: ir.Model, peaks: Mapping[str, NDArray[np.float64]], *, few: bool = False) -> ir.Model | None:
     """The same function with channels of one size; None where there is nothing to gain.
 
-    peaks: value -> (C,) largest magnitude of each channel over the calibration samples, for the inputs of linear ops.
+    peaks: value -> (C,) largest magnitude of each channel over the calibration samples, for the inputs of linear ops;
+    few: samples, so that a channel may well go further: half as far (in octaves) as its weights suggest.
     A channel behind a Clip may be raised towards its bound only so far that calibrated values pass it as before, and
     others that are larger by HEADROOM.
     """
     graph = graph.clone()
-    changed = False
+    uneven = False
     for group in _groups(graph):
-        factors = _factors(group, peaks)
-        if factors is None or factors.max() < WORTH * factors.min():
+        factors = _factors(group, peaks, few=few)
+        if factors is None:
             continue
+        uneven |= bool(factors.max() >= WORTH * factors.min())
         for node in group.producers:
             _divide_outputs(graph, node, factors)
         for node in group.consumers:
             multiply_inputs(graph, node, factors)
-        changed = True
     edit.drop_unused(graph)
-    return graph if changed else None
+    return graph if uneven else None  # all or none: it comes out the same however the channels were scaled before
 
 
 # ---- which channels scale together ---------------------------------------------------------------------------------
@@ -193,29 +199,52 @@ def _join(of: dict[ir.Value, Group], first: ir.Value, second: ir.Value) -> None:
 # ---- by how much ---------------------------------------------------------------------------------------------------
 
 
-def _factors(group: Group, peaks: Mapping[str, NDArray[np.float64]]) -> Factors | None:
-    """(C,) what each channel is divided by; 1 for a channel that is always zero or that nobody weighs."""
+def _factors(group: Group, peaks: Mapping[str, NDArray[np.float64]], *, few: bool) -> Factors | None:
+    """(C,) what each channel is divided by; None where no channel is known to be of any size."""
     peak = np.max([peaks[name] for name in _names(group) if name in peaks], axis=0, initial=0.0)
     mixing = [magnitudes(node) for node in group.consumers if not _is_depthwise(node)]
     if np.ndim(peak) != 1 or any(weight.shape[0] * weight.shape[2] != peak.size for weight in mixing):
         return None
+    made = np.max([_made(node) for node in group.producers], axis=0)
+    if few:
+        peak = np.maximum(peak, np.sqrt(peak * _suggested(made, peak)))
     wanted, alive = balanced(peak, mixing)
     if not alive.any():
         return None
     if np.isfinite(group.ceiling):
         wanted[alive] /= wanted[alive].max()
         return np.clip(wanted, np.minimum(HEADROOM * peak / group.ceiling, 1.0), 1.0)
-    wanted[alive] /= np.exp(np.log(wanted[alive]).mean())
-    return wanted
+    size = _suggested(made, np.where(alive, wanted, 0.0))
+    for weight in mixing:  # none at which a sleeping channel would widen the rows that read it
+        size = np.minimum(size, 1 / np.maximum(_columns(weight, np.where(alive, wanted, 0.0)), TINY))
+    bounded = np.clip(size, wanted[alive].min() / SLEEP, wanted[alive].max() * SLEEP)
+    wanted = np.where(alive | (size == 0), wanted, bounded)
+    return np.asarray(wanted / np.exp(np.log(wanted).mean()))
+
+
+def _suggested(made: Factors, known: Factors) -> Factors:
+    """(C,) the sizes that channels of these weights should have, next to those of which one is known; 0 where nothing
+    says any."""
+    both = (made > 0) & (known > 0)
+    return made * np.median(known[both] / made[both]) if both.any() else np.zeros_like(made)
+
+
+def _made(node: ir.Node) -> Factors:
+    """(C,) the largest weight behind each channel that a group's producer makes."""
+    weight = facts.constant(node.inputs[1])
+    assert weight is not None
+    axis = 1 if _inputs_first(node) else 0  # a layer norm's factors are (C,)
+    return np.asarray(np.abs(weight.astype(np.float64)).max(axis=tuple(i for i in range(weight.ndim) if i != axis)))
 
 
 def balanced(peak: NDArray[np.float64], mixing: list[NDArray[np.float64]]) -> tuple[Factors, NDArray[np.bool_]]:
     """(C,) the factors of the formula above, and which channels are alive; the others have factor 1."""
     alive = (peak > 0) & np.all([weight.max(axis=1).reshape(-1) > 0 for weight in mixing], axis=0)
-    wanted = np.where(alive, peak, 1.0)
+    wanted = np.where(alive, peak, 0.0)  # what is always zero widens no row
     for _ in range(ITERATIONS if mixing else 0):
         columns = np.max([_columns(weight, wanted) for weight in mixing], axis=0)
         wanted[alive] = np.sqrt(peak[alive] / columns[alive])
+    wanted[~alive] = 1.0
     return wanted, alive
 
 

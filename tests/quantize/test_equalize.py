@@ -158,6 +158,63 @@ def test_dead_channels_keep_their_size():
     np.testing.assert_allclose(run(even, fed)["y"], run(model, fed)["y"], rtol=1e-4, atol=1e-4)
 
 
+def asleep(model, channel=2):
+    """The same with a channel that its bias keeps below zero."""
+    model = model.clone()
+    bias, weight = (model.graph.initializers[name] for name in ("b", "w"))
+    array = facts.constant(bias).copy()
+    array[channel] = -1e4 * np.abs(facts.constant(weight)[channel]).sum()
+    bias.const_value = ir.tensor(array, name="b")
+    return model
+
+
+def rescaled(model, factors):
+    """The same function: the channels of a times `factors`."""
+    model = model.clone()
+    for name, by in (("w", factors.reshape(8, 1, 1, 1)), ("b", factors), ("v", 1 / factors.reshape(1, 8, 1, 1))):
+        value = model.graph.initializers[name]
+        value.const_value = ir.tensor(facts.constant(value) * by.astype(np.float32), name=name)
+    return model
+
+
+@pytest.mark.parametrize("model", [CHAINS["relu"], asleep(CHAINS["relu"])], ids=["awake", "one asleep"])
+def test_it_comes_out_the_same_however_channels_were_scaled(model):
+    first, second = model, rescaled(model, 2.0 ** np.random.default_rng(6).uniform(-9, 9, 8))
+    first, second = equalize(first, peaks(first)), equalize(second, peaks(second))
+    for one, other in zip(first.graph, second.graph, strict=True):
+        if one.op_type == "Conv":
+            arrays = [facts.constant(each.inputs[1]) for each in (one, other)]
+            a, b = (array / np.abs(array).max() for array in arrays)
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_sleeping_channel_widens_no_row():
+    model = asleep(CHAINS["relu"])
+    reader = model.graph.initializers["v"]
+    array = facts.constant(reader).copy()
+    array[:, 2] *= 1000
+    reader.const_value = ir.tensor(array, name="v")
+    even = [facts.constant(n.inputs[1]) for n in equalize(model, peaks(model)).graph if n.op_type == "Conv"][1]
+    rows = np.abs(even).max(axis=(2, 3))
+    assert (rows[:, 2] <= np.delete(rows, 2, axis=1).max(axis=1) * (1 + 1e-5)).all()
+
+
+def test_a_sleeping_channel_below_a_clip_is_not_raised():
+    model = asleep(chain(node("Clip", ["a", "low", "high"], ["d"]), groups=8, **RELU6))
+    even = equalize(model, peaks(model))
+    before, after = ([facts.constant(n.inputs[1]) for n in each.graph if n.op_type == "Conv"] for each in (model, even))
+    np.testing.assert_array_equal(before[0][2], after[0][2])
+
+
+def test_few_samples_leave_room_where_weights_say_so():
+    model = chain(node("Relu", ["a"], ["d"]), groups=8)
+    known = peaks(model)
+    drowsy = {**known, "d": np.where(np.arange(8) == 2, known["d"] / 100, known["d"])}
+    after = [peaks(equalize(model, drowsy, few=few))["d"] for few in (False, True)]
+    beyond = [float(found[2] / np.median(found)) for found in after]
+    assert beyond[0] == pytest.approx(100, rel=0.1) and beyond[1] < 20
+
+
 def test_a_layer_norm_takes_the_scaling_of_its_readers_up():
     uneven = FACTORS.astype(np.float32)
     nodes = [
