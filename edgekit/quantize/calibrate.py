@@ -26,6 +26,7 @@ from edgekit.quantize.correct import channel_axes
 from edgekit.quantize.norms import NO_NORMS, Norms, input_axes
 from edgekit.quantize.observe import Statistics
 from edgekit.quantize.reach import ENOUGH, reaches
+from edgekit.run.crew import rest
 from edgekit.run.observer import InputSeen, Observer, mean_of
 from edgekit.run.worker import Worker
 from edgekit.samples import Samples
@@ -102,6 +103,7 @@ def calibrate(
             inputs = _inputs(workers)
             for name, found in _extremes(workers):
                 extremes.setdefault(name, []).append(found)
+            rest(workers)
     observe.check_not_all_zero(graph, everything, len(samples))
     observe.check_finite(everything)
     ordered = [kept[name] for name in sorted(kept)]

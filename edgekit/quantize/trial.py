@@ -19,7 +19,7 @@ from edgekit.graph import files
 from edgekit.quantize.assign import Plan, Scales
 from edgekit.quantize.blocks import Block
 from edgekit.quantize.insert import scale_name, zero_point_name
-from edgekit.run.crew import Idle
+from edgekit.run.crew import rest
 from edgekit.run.trial import Signal, Trial
 from edgekit.run.worker import Worker
 
@@ -43,8 +43,7 @@ class Trials:
     def __exit__(self, kind: object, *_: object) -> None:
         self._pool.shutdown()
         if kind is None:
-            for worker in self._workers:
-                worker.become(Idle, what="starting ONNX Runtime")
+            rest(self._workers)
 
     def open(self, quantized: ir.Model) -> None:
         """From now on, measure this graph."""
