@@ -1,11 +1,12 @@
 """edgekit's INT8 files beside those of other quantizers: the same models, samples and runtimes.
 
     python benchmarks/accuracy.py [MODEL ...] [--limit N] [--work DIR] [--nncf PYTHON] [--aimet PYTHON]
-                                  [--ai-edge PYTHON] [-- OPTION OF edgekit quantize ...]
+                                  [--ai-edge PYTHON] [--readme] [-- OPTION OF edgekit quantize ...]
 
 MODEL: a name of the table; "uneven": the same function with its channels rescaled, as `uneven.py` does. PYTHON: the
 interpreter of an environment with that tool (`rivals/`); ONNX Runtime's quantizer needs none. --work keeps what the
-others made and every answer, and takes what is there; --limit is for a quick look, never for a result.
+others made and every answer, and takes what is there; --limit is for a quick look, never for a result; --readme writes
+the drops between the README's accuracy marks.
 
 One line per file. value: top-1, PSNR in dB, or the mean score; drop: points of top-1, dB, or how far the score of a
 sample is off, in % of the mean float score; behind: how much more edgekit's file of that format loses; each with its
@@ -22,7 +23,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,10 @@ UNEVEN = "uneven "
 LINEAR = ("CONV", "MATMUL", "GEMM", "FULLY_CONNECTED")  # in the names of what a runtime executes
 TRANSFORMERS = {"kwt1"}  # which NNCF wants to be told of
 NO_DATA_BARS = {"cifar_resnet20_jpegft": 2.0, "imagenet_mobilenetv1_025_224": 8.0}  # points of top-1
+FORMATS: tuple[Format, ...] = ("onnx", "tflite")
+UNITS = {"espcn_x2": ", dB", "mlperf_ad_autoencoder": ", % of the score"}  # where the drop is not in points of top-1
+README = HERE.parent / "README.md"
+MARKS = ("<!-- accuracy -->", "<!-- /accuracy -->")
 Values = NDArray[np.float64]
 
 
@@ -110,17 +115,19 @@ def main() -> None:
     if said.limit:
         print(f"NOT THE FULL SETS: at most {said.limit} evaluation samples of each model")
     print(f"{'model':36}{'format':8}{'tool':26}{'value':>9}{'drop':>8}{'95 %':>18}{'behind':>8}{'95 %':>18}{'ran':>9}")
-    behind = []
+    behind: list[str] = []
+    drops: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as kept:
         for name in said.models or names():
             task = prepared(name, Path(said.work or kept), said.limit)
-            behind += [
-                f"{name} {format}"
-                for format in ("onnx", "tflite")
-                if not compared(task, format, said, quantize_options)
-            ]
+            for format in FORMATS:
+                found, better = compared(task, format, said, quantize_options)
+                drops.setdefault(name, {}).update(found)
+                behind += [f"{name} {format}"] if better else []
             if name in NO_DATA_BARS:
                 behind += without_data(task, NO_DATA_BARS[name])
+    if said.readme:
+        write_readme(drops)
     if behind:
         raise SystemExit(f"behind: {', '.join(behind)}")
 
@@ -132,11 +139,14 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--work")
+    parser.add_argument("--readme", action="store_true")
     for environment in sorted({rival.environment for rival in RIVALS if rival.environment}):
         parser.add_argument(f"--{environment.replace('_', '-')}", metavar="PYTHON")
     said = parser.parse_args(words[:at])
     if unknown := set(said.models) - set(names()):
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    if said.readme and (said.limit or said.models):
+        parser.error("--readme is for the full table")
     return said, words[at + 1 :]
 
 
@@ -172,7 +182,7 @@ def prepared(name: str, work: Path, limit: int | None) -> Task:
     if not task.float_file("tflite").exists():
         converted = folder / "converted"
         edgekit("convert", *words, "--data", str(task.calibration), "-o", str(converted), "--overwrite")
-        for format in ("onnx", "tflite"):
+        for format in FORMATS:
             next(converted.glob(f"*.{format}")).rename(folder / f"float.{format}")
     return task
 
@@ -186,16 +196,17 @@ def samples(model: Model) -> tuple[Samples, Samples]:
     return data.for_calibration, data.for_evaluation
 
 
-def compared(task: Task, format: Format, said: argparse.Namespace, quantize_options: list[str]) -> bool:
-    """Print the lines of one format; False where edgekit is behind."""
+def compared(
+    task: Task, format: Format, said: argparse.Namespace, quantize_options: list[str]
+) -> tuple[dict[str, float], list[str]]:
+    """Print the lines of one format; the mean loss by column of the README, and who is better than edgekit."""
     exact = answered(task, task.float_file("onnx"))
     line(task, format, "float", exact)
     own_file = by_edgekit(task, format, quantize_options)
     own = losses(task, answered(task, own_file), exact)
     line(task, format, "edgekit", answered(task, own_file), own, ran=ran(own_file))
-    others: list[str] = []
+    found = {f"edgekit {format}": float(own.mean())}
     better: list[str] = []
-    lowest = True
     for rival in RIVALS:
         if rival.format != format:
             continue
@@ -207,14 +218,14 @@ def compared(task: Task, format: Format, said: argparse.Namespace, quantize_opti
             continue
         other = losses(task, answers, exact)
         line(task, format, rival.name, answers, other, own - other, ran(file))
-        others.append(rival.name)
-        lowest &= own.mean() <= other.mean()
+        found[rival.name] = float(other.mean())
         if interval(task, own - other).low > 0:
             better.append(rival.name)
-    verdict = "the best" if lowest else "within the noise of the best"
-    verdict = f"BEHIND {', '.join(better)}" if better else verdict if others else "alone: no other tool gave a file"
+    verdict = "the best" if min(found.values()) == own.mean() else "within the noise of the best"
+    verdict = "alone: no other tool gave a file" if len(found) == 1 else verdict
+    verdict = f"BEHIND {', '.join(better)}" if better else verdict
     print(f"{task.name:36}{format:8}edgekit is {verdict}", flush=True)
-    return not better
+    return found, better
 
 
 def without_data(task: Task, bar: float) -> list[str]:
@@ -224,7 +235,7 @@ def without_data(task: Task, bar: float) -> list[str]:
     shape = "x".join(str(size or 1) for size in spec.shape)
     edgekit("quantize", *task.words, "--input", f"{spec.name}={shape}", "-o", str(folder), "--overwrite")
     over = []
-    for format in ("onnx", "tflite"):
+    for format in FORMATS:
         file = next(folder.glob(f"*.int8.{format}"))
         loss = losses(task, answered(task, file), exact)
         line(task, format, f"edgekit, no data (bar {bar:.0f})", answered(task, file), loss, ran=ran(file))
@@ -359,6 +370,21 @@ def line(
         found = interval(task, differences)
         cells += f"{differences.mean():8.2f}{found.low:8.2f}..{found.high:8.2f}"
     print(f"{cells}{ran:>9}".rstrip(), flush=True)
+
+
+def write_readme(drops: Mapping[str, Mapping[str, float]]) -> None:
+    columns = [
+        column
+        for format in FORMATS
+        for column in (f"edgekit {format}", *(rival.name for rival in RIVALS if rival.format == format))
+    ]
+    rows = [("model", *columns), tuple("---" for _ in ("model", *columns))]
+    for name, found in drops.items():
+        cells = (f"{found[column]:.2f}" if column in found else "-" for column in columns)
+        rows.append((f"{name}{UNITS.get(name, '')}", *cells))
+    text = "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+    before, rest = README.read_text().split(MARKS[0])
+    README.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.split(MARKS[1])[1]}")
 
 
 if __name__ == "__main__":
