@@ -41,6 +41,7 @@ TRAINING_ARGUMENT = {
     "aten.native_batch_norm.default": 5,
     "aten.native_dropout.default": 2,
 }
+IMAGE_CHANNELS = (1, 3, 4)
 FIRST_LINES = 3  # of torch's message
 
 
@@ -100,10 +101,27 @@ def _run_once(module: nn.Module, inputs: Sequence[Input], model: str) -> Any:
             "EK204",
             f"'{model}' cannot run on the inputs given",
             f"fed {fed}: {type(broken).__name__}: {user_code.first_line(broken)}{user_code.at_line(broken)}",
-            "give the shapes that it was trained with (--input NAME=1x3x224x224), or samples of the right type and "
-            "layout (integers stay integers only from 16 bits up); an input whose batch is not its first axis, as a "
-            "recurrent layer's states, must come batch first and be transposed in forward",
+            _what_to_feed(inputs),
         ) from broken
+
+
+def _what_to_feed(inputs: Sequence[Input]) -> str:
+    if last := [i for i in inputs if _looks_channels_last(i.shape)]:
+        height, width, channels = last[0].shape
+        return (
+            f"if '{last[0].name}' are images with their channels last, say --samples-layout nhwc, or give the shape as "
+            f"--input {last[0].name}=1x{channels}x{height}x{width}"
+        )
+    return (
+        "give the shapes that it was trained with (--input NAME=1x3x224x224), or samples of the right type and "
+        "layout (integers stay integers only from 16 bits up); an input whose batch is not its first axis, as a "
+        "recurrent layer's states, must come batch first and be transposed in forward"
+    )
+
+
+def _looks_channels_last(shape: tuple[int, ...]) -> bool:
+    """shape: of one sample, without the batch."""
+    return len(shape) == 3 and shape[2] in IMAGE_CHANNELS and shape[0] not in IMAGE_CHANNELS
 
 
 def _made_known(outputs: Any) -> bool:

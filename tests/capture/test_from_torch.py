@@ -191,8 +191,10 @@ def test_inputs_that_the_model_cannot_take(factory: Path, refused: Refused) -> N
     assert (error.code, error.exit) == ("EK204", Exit.USAGE)
     assert "fed image 1x8x8x3 float32" in error.why
     assert "networks.py" in error.why
+    assert "--samples-layout nhwc" in error.fix and "--input image=1x3x8x8" in error.fix
     error = refused(f"{__file__}:Words", inputs={"tokens": (1, 7)})
     assert error.code == "EK204"
+    assert "batch first" in error.fix and "nhwc" not in error.fix
     assert "wrong weather for 2 axes (test_from_torch.py" in refused(f"{__file__}:Fails", inputs={"x": VECTOR}).why
 
 
