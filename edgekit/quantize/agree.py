@@ -23,6 +23,7 @@ from edgekit.quantize.assign import Plan, Scales, data_inputs
 
 MULTIPLIER_BITS = 20
 FLOAT_ERROR = 2.0 * 2.0**-24  # of ONNX Runtime's float32 sum, as a share of its largest intermediate: seen up to 1.02
+LARGEST_STEP = 2.0**8  # of an operand, in steps of the sum: XNNPACK takes none from there on
 WIDEST = 0.01  # share by which a scale may grow
 TRIALS = 512
 
@@ -45,7 +46,12 @@ def agreeing_scales(graph: ir.Model, plan: Plan, scales: Scales) -> dict[str, af
 
 
 def widened(a: affine.QParams, b: affine.QParams, output: affine.QParams, sign: int = 1) -> affine.QParams:
-    """`output` with its scale grown to the first of TRIALS steps at which the fewest pairs of codes round apart."""
+    """`output` with its scale grown to the first of TRIALS steps at which the fewest pairs of codes round apart.
+
+    As it is where a single step of an operand spans the whole sum: operands that cancel each other.
+    """
+    if max(float(a.scale), float(b.scale)) >= LARGEST_STEP * float(output.scale):
+        return output
     best, fewest = output, disagreements(a, b, output, sign)
     for trial in _trials(output):
         if not fewest:

@@ -46,6 +46,13 @@ def test_a_scale_without_disagreements_stays():
     assert widened(a, of(0.03, 10), settled) is settled
 
 
+@pytest.mark.parametrize("largest", [2.0**8, 2.0**20, 2.0**24])
+def test_a_sum_of_operands_that_cancel_keeps_its_scale(largest):
+    output = of(0.004, 0)
+    assert widened(of(0.004 * largest, 0), of(0.1, 0), output, -1) is output
+    assert widened(of(0.1, 0), of(0.004 * largest, 0), output) is output
+
+
 @pytest.mark.parametrize(
     ("op", "sign", "scales"),
     [
