@@ -39,12 +39,14 @@ def learned(
     """
     from edgekit.quantize.reconstruct import layers_of, reconstruct  # not at the top: torch takes seconds to import
 
+    if not (layers := layers_of(graph, plan)):
+        return known
     means = calibration.means if known.repair.biases else None
     apart = frozenset(sorted(samples.ids)[: len(calibration.held_out)])
     others = [index for index, name in enumerate(samples.ids) if name not in apart]
     fit = samples.take(others) if others else samples
     found: list[Repaired] = []
-    with progress.step("learning the rounding", len(RIDGES) * len(layers_of(graph, plan))) as advance:
+    with progress.step("learning the rounding", len(RIDGES) * len(layers)) as advance:
         for ridge in RIDGES:
             weights = reconstruct(graph, plan, scales, known.weights, fit, ridge, advance)
             quantized = written_with(graph, plan, scales, weights, means)

@@ -8,6 +8,7 @@ from edgekit.quantize import learn
 from edgekit.quantize.learn import GAIN, RIDGES, learned
 from edgekit.quantize.repair import FIRST, Repaired, written_with
 from edgekit.samples import load_samples
+from tests.models import graph, node
 from tests.quantize.steps import observed
 from tests.quantize.test_reconstruct import convolutions, smooth
 
@@ -38,6 +39,15 @@ def test_the_ridge_with_the_least_error_is_kept():
 def test_what_hardly_helps_is_left_out(error):
     known, found, _ = tried([error] * len(RIDGES))
     assert found is known
+
+
+def test_without_a_layer_that_can_learn_all_stays():
+    model = graph({"x": (1, 4, 8, 8)}, [node("Relu", ["x"])])
+    step = observed(model)
+    known = Repaired(step.quantized(), {}, FIRST, 1.0)
+    samples = load_samples({"x": np.ones((8, 4, 8, 8), np.float32)})
+    calibration = SimpleNamespace(means={}, held_out=range(HELD_OUT))
+    assert learned(model, step.plan, step.scales(), known, samples, calibration, SimpleNamespace(), SILENT) is known
 
 
 def test_what_judges_is_not_learned_from(monkeypatch):
