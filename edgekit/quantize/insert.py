@@ -8,6 +8,7 @@ goes through a second pair; an int16 op reads int8 values as they are.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -217,7 +218,7 @@ class _Insertion:
         self, node: ir.Node, position: int, value: ir.Value, q: NDArray[np.integer], qparams: affine.QParams
     ) -> None:
         name = f"{value.name}_for_{node.name}"
-        key = (value, qparams.scale.tobytes(), qparams.zero_point, qparams.dtype)
+        key = (value, qparams, hashlib.blake2b(np.ascontiguousarray(q)).digest())  # learned apart, they may differ
         if key not in self.stored:  # what several nodes read alike is stored once
             self.stored[key] = [
                 edit.add_constant(self.graph, f"{name}_quantized", q),

@@ -177,6 +177,22 @@ def test_steps_of_one_layer_learn_one_set_of_weights():
     assert case.error(found, rows[32:]) < case.error(start, rows[32:])
 
 
+def test_layers_that_share_weights_but_no_bias_keep_what_each_learned():
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["a"], pads=[1] * 4),
+        node("Relu", ["a"], ["r"]),
+        node("Conv", ["r", "w", "c"], ["y"], pads=[1] * 4),
+    ]
+    constants = {"w": weights(CHANNELS, CHANNELS, 3, 3), "b": weights(CHANNELS), "c": weights(CHANNELS, seed=1)}
+    case = Case(graph({"x": IMAGE}, nodes, constants), smooth(0))
+    found = case.learned()
+    quantized = written_with(case.model, case.step.plan, case.scales, found, None)
+    read = {n.name: facts.constant(n.inputs[1].producer().inputs[0]) for n in quantized.graph if n.op_type == "Conv"}
+    assert len(read) == 2 and not np.array_equal(*read.values())
+    for name, integers in read.items():
+        assert np.array_equal(integers, found[name].q)
+
+
 def test_an_op_without_gradients_is_refused():
     nodes = [
         node("Conv", ["x", "w"], ["a"]),
