@@ -105,14 +105,16 @@ def tried(
 ) -> Found:
     """Every file on the evaluation samples, and on the clock. base: the float graph that they were made of."""
     answers, unpruned = run.answers(), run.cut.unpruned if run.cut is not None else ()
+    model = () if answers is not None or run.cut is not None else _model_itself(run, base, files)
     with (
         program_answering(run) as program,
-        running([*unpruned, *files.lowered, *files.peers], run.recipe) as runners,
+        running([*model, *unpruned, *files.lowered, *files.peers], run.recipe) as runners,
     ):
-        itself = runners[:1] if unpruned and answers is None else []
-        kept = runners[len(unpruned) :][: len(files.lowered)]
+        measured = runners[len(model) :]
+        itself = runners[:1] if model or (unpruned and answers is None) else []
+        kept = measured[len(unpruned) :][: len(files.lowered)]
         verification = verified(run, base, answers, [*itself, *kept], program=program, because=because, watch=watch)
-        return Found(verification, _measured(runners, run))
+        return Found(verification, _measured(measured, run))
 
 
 def told(run: Run, graph: ir.Model, files: Files, found: Found, **more: Unpack[Told]) -> Report:
@@ -209,6 +211,15 @@ def _notes(run: Run, files: Files) -> list[str]:
     if data.evaluation is None:
         said.append("not verified: there are no samples to judge on (--data or --eval)")
     return said
+
+
+def _model_itself(run: Run, graph: ir.Model, files: Files) -> tuple[Lowered, ...]:
+    """An ONNX model's own float file, to hold the others against, where it is not among them."""
+    if run.data.evaluation is None or any(file.artifact.label == "float32 ONNX" for file in files.lowered):
+        return ()
+    run.outputs.unkept.mkdir(exist_ok=True)
+    path = run.outputs.unkept / f"{run.outputs.stem}.onnx"
+    return (lower(graph, "onnx", "float32", path, replace(run.wishes, io_int8=False)),)
 
 
 def _measured(runners: Sequence[Runner], run: Run) -> tuple[Latency, ...]:

@@ -218,6 +218,23 @@ def test_convert(place, precision):
     assert all(score.drop in (None, 0.0) for score in found.verification.scores)
 
 
+@pytest.mark.parametrize(("precision", "formats"), [("float16", ["onnx"]), ("float32", ["tflite"])])
+def test_an_onnx_model_is_what_its_files_are_held_against(tmp_path, precision, formats):
+    """Of weights of 1e-9, float16 leaves nothing."""
+    w = weights(64, 16) * np.float32(1e-9)
+    nodes = [node("Gemm", ["x", "w"], ["scores"])]
+    (tmp_path / "faint.onnx").write_bytes(files.to_bytes(graph({"x": (1, 64)}, nodes, {"w": w}, ("scores",))))
+    x = np.random.default_rng(0).normal(0, 1, (40, 64)).astype(np.float32)
+    np.savez(tmp_path / "samples.npz", inputs=x, labels=(x @ w).argmax(axis=1))
+    said = {"model": {"path": str(tmp_path / "faint.onnx")}, "data": {"evaluation": str(tmp_path / "samples.npz")}}
+    recipe = load_recipe(None, {**said, "output": {"directory": tmp_path / "out", "formats": formats}})
+    found = pipeline.convert(recipe, precision)
+    assert (found.verification.reference.label, found.verification.reference.value) == ("float32 ONNX", 1.0)
+    assert [score.drop > 0.5 for score in found.verification.scores] == [precision == "float16"]
+    assert [file.format for file in found.files] == formats
+    assert [latency.label for latency in found.latencies] == [file.label for file in found.files]
+
+
 def test_convert_without_samples(place):
     recipe = load_recipe(None, {"model": {"path": str(place.model)}, "output": {"directory": place.folder / "bare"}})
     assert pipeline.convert(recipe, "float32").verification is None

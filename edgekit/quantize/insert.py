@@ -218,7 +218,7 @@ class _Insertion:
         self, node: ir.Node, position: int, value: ir.Value, q: NDArray[np.integer], qparams: affine.QParams
     ) -> None:
         name = f"{value.name}_for_{node.name}"
-        key = (value, qparams, hashlib.blake2b(np.ascontiguousarray(q)).digest())  # learned apart, they may differ
+        key = (value, qparams, hashlib.blake2b(q.tobytes()).digest())  # learned apart, they may differ
         if key not in self.stored:  # what several nodes read alike is stored once
             self.stored[key] = [
                 edit.add_constant(self.graph, f"{name}_quantized", q),
