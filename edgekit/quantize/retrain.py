@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgekit.progress import Progress
+from edgekit.quantize.assign import Scales
 from edgekit.quantize.qat import Student
-from edgekit.quantize.result import Quantized
+from edgekit.quantize.result import Extremes, Quantized
+from edgekit.quantize.weights import WeightRule
 from edgekit.run.objective import objective, remembering
 from edgekit.run.teach import Training, Wanted, teach
 from edgekit.run.torch_view import to_torch
@@ -29,6 +31,19 @@ def retrain(quantized: Quantized, samples: Samples, wanted: Wanted, progress: Pr
         base=trained.base,
         scales=trained.scales,
         weights=trained.weights,
-        biases_corrected=False,  # they were learned
+        weight_rule=WeightRule("minmax", "nearest"),  # what was made of them before is forgotten
+        rounding_learned=False,
+        biases_corrected=False,
+        extremes=_extremes(quantized, trained.scales),
     )
     return learned, training
+
+
+def _extremes(quantized: Quantized, scales: Scales) -> Extremes:
+    """What values held on the calibration samples, or what they may hold by now where that is more: nobody looked."""
+    found: dict[str, tuple[float, float]] = {}
+    for name, (low, high) in quantized.extremes.items():
+        group = quantized.plan.group_of.get(name)
+        least, largest = scales[group.name].real_range if group is not None else (low, high)
+        found[name] = min(low, least), max(high, largest)
+    return found

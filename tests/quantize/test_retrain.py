@@ -11,6 +11,7 @@ from edgekit.quantize.insert import insert
 from edgekit.quantize.result import Quantized
 from edgekit.quantize.retrain import retrain
 from edgekit.quantize.weights import WeightRule
+from edgekit.quantize.wider import widened
 from edgekit.run.teach import HELD_OUT_SHARE, Wanted
 from edgekit.run.train import Course
 from edgekit.samples import load_samples
@@ -39,9 +40,10 @@ QUANTIZED = Quantized(
     calibration_count=8,
     weights=STEP.weights(),
     means=STEP.means,
-    extremes={},
+    extremes={name: (found.low, found.high) for name, found in STEP.statistics.items()},
     held_out=[],
 )
+BALANCED = replace(QUANTIZED, weight_rule=WeightRule("mse", "balanced"))
 
 
 def wanted(path, lr=0.01, resume=False, distilled=0.5) -> Wanted:
@@ -66,6 +68,26 @@ def test_what_is_better_on_samples_that_it_did_not_see_is_kept(tmp_path) -> None
     assert (training.samples, training.epochs, training.batch) == (len(X) - training.held_out, 4, 16)
     assert (training.labels, training.distilled, training.before.top1) == (False, 1.0, None)
     assert len(training.losses) == 4
+
+
+def test_how_it_was_rounded_before_is_forgotten(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(f"{__name__}.QUANTIZED", replace(BALANCED, rounding_learned=True))
+    found, training = retrained(wanted(tmp_path), X)
+    assert training.kept and not found.rounding_learned
+    assert found.weight_rule == WeightRule("minmax", "nearest")
+
+
+def test_16_bits_hold_what_the_learned_scales_hold(tmp_path) -> None:
+    found, _ = retrained(wanted(tmp_path), X)
+    wide = widened(found, {node.name: "int16" for node in found.base.graph}, {})
+    for group in wide.plan.groups:
+        for value in group.values:
+            (low, high), (least, largest) = group_range(found, value), wide.scales[group.name].real_range
+            assert 1.001 * least <= low and high <= 1.001 * largest
+
+
+def group_range(quantized, value):
+    return quantized.scales[quantized.plan.group_of[value].name].real_range
 
 
 def test_what_is_worse_is_not_kept(tmp_path) -> None:
