@@ -45,6 +45,8 @@ def refuse_unjudgeable(data: Data, metric: Metric | None, *, calibrates: bool) -
     elif metric.needs == "reference":
         why = f"{metric.name} compares with the float model, from which there is no drop"
         fix = "give labels or targets with the samples, or leave --max-drop out"
+    elif not metric.rate and data.evaluation is not None and len(data.evaluation) == 1:
+        why, fix = "one sample does not tell how far others are from it", "give more with --eval, or with --data"
     elif calibrates and data.calibration is None:
         why, fix = "there are no samples to calibrate on", "give some with --calib, or with --data"
     else:

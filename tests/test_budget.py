@@ -31,8 +31,9 @@ DONE = finished(observed(chain(4), count=2))
         (Data(calibration=SAMPLES, evaluation=None), None, True, "no samples to judge on"),
         (Data(calibration=SAMPLES, evaluation=SAMPLES), METRICS["sqnr"], True, "there is no drop"),
         (Data(calibration=None, evaluation=SAMPLES), METRICS["top1"], True, "no samples to calibrate on"),
+        (Data(calibration=SAMPLES, evaluation=SAMPLES.take([0])), METRICS["psnr"], True, "one sample does not tell"),
     ],
-    ids=["nothing to judge on", "no drop", "nothing to calibrate on"],
+    ids=["nothing to judge on", "no drop", "nothing to calibrate on", "one number"],
 )
 def test_what_cannot_be_judged(data, metric, calibrates, words):
     with pytest.raises(EdgekitError, match=words) as refused:
