@@ -7,7 +7,7 @@ learns from the rest, and its graph before and after is judged on those kept apa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -168,4 +168,14 @@ def _identity(student: Student[Result], course: Course, told: Objective, parts: 
     for part in parts:
         labels = {} if part.labels is None else dict(zip(part.ids, part.labels.tolist(), strict=True))
         digest.update("|".join(f"{one}:{labels.get(one)}" for one in sorted(part.ids)).encode())
+        if told.targets:
+            digest.update("|".join(sorted(_targets(part))).encode())
     return digest.hexdigest()
+
+
+def _targets(samples: Samples) -> Iterator[str]:
+    """What each sample asks for, with its id, which is that of its inputs alone."""
+    for batch in samples.batches(AT_ONCE):
+        targets = batch.targets or {}
+        for row, one in enumerate(batch.ids):
+            yield f"{one}:{[hashlib.blake2b(x[row].tobytes(), digest_size=16).hexdigest() for x in targets.values()]}"

@@ -121,3 +121,12 @@ def test_another_training_is_not_gone_on_with(tmp_path) -> None:
     with pytest.raises(EdgekitError) as refused:
         retrained(wanted(tmp_path, resume=True), (X, (LABELS + 1) % 5))
     assert refused.value.code == "EK923"
+
+
+def test_a_training_for_other_targets_is_not_gone_on_with(tmp_path) -> None:
+    targets = run(MODEL, {"x": X})["y"]
+    training = retrained(wanted(tmp_path), {"inputs": X, "targets": targets})[1]
+    assert retrained(wanted(tmp_path, resume=True), {"inputs": X, "targets": targets})[1] == training
+    with pytest.raises(EdgekitError) as refused:
+        retrained(wanted(tmp_path, resume=True), {"inputs": X, "targets": targets[::-1]})
+    assert refused.value.code == "EK923"
