@@ -69,6 +69,11 @@ def real_nodes(graph: ir.Model) -> Iterator[ir.Node]:
     return (node for node in graph.graph if node.op_type not in QDQ)
 
 
+def takes_batches(graph: ir.Model) -> bool:
+    """Whether an axis of an input is open: one sample at a time is all that other graphs compute."""
+    return any(None in shape(value) for value in graph.graph.inputs)
+
+
 def is_quantized(graph: ir.Model) -> bool:
     return any(node.op_type == "QuantizeLinear" for node in graph.graph)
 

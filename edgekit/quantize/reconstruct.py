@@ -145,8 +145,9 @@ def _batches(graph: ir.Model, samples: Samples, count: int) -> Iterator[Tensors]
     wanted = set(sorted(set(samples.ids))[:count])
     kept: dict[str, Arrays] = {name: sample for name, sample in one_by_one(graph, samples) if name in wanted}
     ordered = [kept[name] for name in sorted(kept)]
-    for start in range(0, len(ordered), BATCH):
-        rows = ordered[start : start + BATCH]
+    size = BATCH if facts.takes_batches(graph) else 1
+    for start in range(0, len(ordered), size):
+        rows = ordered[start : start + size]
         yield {name: torch.from_numpy(np.concatenate([row[name] for row in rows])) for name in rows[0]}
 
 

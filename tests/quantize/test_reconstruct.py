@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
@@ -124,6 +125,17 @@ def test_the_order_of_samples_and_the_threads_change_nothing(case):
 
 def test_a_sample_counts_once(case):
     assert same(case.learned(), case.learned(order=[0, 0, 0, *range(len(case.x))]))
+
+
+def test_a_graph_with_a_fixed_batch_is_given_one_sample_at_a_time():
+    nodes = [node("Concat", ["x", "k"], ["c"], axis=2), node("Conv", ["c", "w"], ["y"], pads=[1] * 4)]
+    constants = {"k": weights(1, CHANNELS, 2, 8), "w": weights(CHANNELS, CHANNELS, 3, 3)}
+    model = graph({"x": IMAGE}, nodes, constants)
+    for value in (*model.graph.inputs, *(made for each in model.graph for made in each.outputs)):
+        value.shape = ir.Shape((1, *value.shape[1:]))
+    case = Case(model, smooth(0))
+    found = case.learned()
+    assert case.error(found, smooth(1)[:1]) <= case.error(case.step.weights(), smooth(1)[:1])
 
 
 def test_memory_bounds_the_samples(case, monkeypatch):
