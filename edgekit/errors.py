@@ -501,9 +501,10 @@ PAGES: dict[str, Page] = {
     ),
     "EK925": Page(
         Exit.USAGE,
-        "cannot train on these samples",
+        "cannot train this model on these samples",
         "Labels must be classes that the model has an output for, targets must have the outputs' shapes, and some"
-        " samples must be left to judge by that were not trained on.",
+        " samples must be left to judge by that were not trained on. The model must take several samples at once, and"
+        " have weights to train.",
     ),
     "EK990": Page(
         Exit.BUG,

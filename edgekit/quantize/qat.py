@@ -97,6 +97,11 @@ class Student:
         self._settled: tuple[Scales, dict[str, Tensor]] | None = None
 
     @property
+    def has_weights(self) -> bool:
+        """Where there are none, nothing is left to learn once the scales stand still."""
+        return bool(self._weights or self._biases)
+
+    @property
     def learned(self) -> Mapping[str, Learned]:
         """Logarithms of scales move by shares of the scales."""
         outputs = {node.name or "": node.outputs[0].name or "" for node in self._base.graph}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgekit.errors import EdgekitError
 from edgekit.progress import Progress
 from edgekit.quantize.assign import Scales
 from edgekit.quantize.qat import Student
@@ -16,12 +17,22 @@ from edgekit.samples import Samples
 
 
 def retrain(quantized: Quantized, samples: Samples, wanted: Wanted, progress: Progress) -> tuple[Quantized, Training]:
-    """The better one of a quantized graph and its trained self. samples: named as the graph's inputs."""
+    """The better one of a quantized graph and its trained self. samples: named as the graph's inputs.
+
+    Raises EK925 where there is nothing to train.
+    """
     base = quantized.base
     told = objective(to_torch(base), base, samples, wanted.distilled)
     if not wanted.course.augment:
         told = remembering(told, base, samples, progress)
     student = Student(quantized.graph, base, quantized.plan, quantized.scales, told)
+    if not student.has_weights:
+        raise EdgekitError(
+            "EK925",
+            "cannot train the integers",
+            "no op with weights or a bias of its own computes on integers",
+            "leave --qat out, or keep fewer ops in float",
+        )
     trained, training = teach(student, quantized.graph, told, samples, wanted, progress)
     if not training.kept:
         return quantized, training

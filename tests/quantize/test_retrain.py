@@ -15,8 +15,8 @@ from edgekit.quantize.wider import widened
 from edgekit.run.teach import HELD_OUT_SHARE, Wanted
 from edgekit.run.train import Course
 from edgekit.samples import load_samples
-from tests.models import run
-from tests.quantize.steps import observed
+from tests.models import graph, node, run
+from tests.quantize.steps import finished, observed
 from tests.quantize.test_qat import MODEL, X
 
 LABELS = run(MODEL, {"x": X})["y"].argmax(1)
@@ -101,6 +101,14 @@ def test_labels_are_learned_from_where_they_are(tmp_path) -> None:
     training = retrained(wanted(tmp_path, distilled=0.25))[1]
     assert (training.labels, training.distilled) == (True, 0.25)
     assert training.before.top1 is not None
+
+
+def test_nothing_to_train(tmp_path) -> None:
+    bare = finished(observed(graph({"x": (1, 4, 6, 6)}, [node("Relu", ["x"])])))
+    with pytest.raises(EdgekitError, match="cannot train the integers") as refused:
+        retrain(bare, load_samples(X).renamed(["x"]), wanted(tmp_path), SILENT)
+    assert refused.value.code == "EK925"
+    assert not [*tmp_path.iterdir()]
 
 
 def test_too_few_samples(tmp_path) -> None:
