@@ -116,6 +116,13 @@ def objective(teacher: TorchView, graph: ir.Model, samples: Samples, distilled: 
             "none of its outputs is a real number, so no gradient leads to its weights",
             "leave out the last op (an ArgMax, say), which nobody can learn from",
         )
+    if not facts.takes_batches(graph):
+        raise EdgekitError(
+            "EK925",
+            "cannot train the model",
+            "it takes one sample at a time, and a step of training several",
+            "export it with a dynamic batch, or leave the training out",
+        )
     shapes = {value.name or "": facts.shape(value) for value in graph.graph.outputs}
     scores = [name for name in answered if len(shapes[name]) == 2 and (shapes[name][1] or 0) > 1]
     ends_in_classes = [name for name in scores if answered[name] != name]

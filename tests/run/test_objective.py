@@ -1,4 +1,5 @@
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 from torch.nn import functional
@@ -78,6 +79,10 @@ def test_what_cannot_be_learned() -> None:
     assert "targets do not fit" in refused(CLASSIFIER, ({"x": X}, {"y": X})).what
     integer = graph({"x": (1, 4)}, [node("ArgMax", ["x"], axis=1)])
     assert "no gradient" in refused(integer, X).why
+    single = CLASSIFIER.clone()
+    for value in (*single.graph.inputs, *single.graph.outputs):
+        value.shape = ir.Shape((1, *value.shape[1:]))
+    assert "one sample at a time" in refused(single, X).why
 
 
 def remembered(model, samples, distilled=0.5):
