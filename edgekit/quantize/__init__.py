@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx_ir as ir
 
 from edgekit.graph import cost, facts
 from edgekit.progress import SILENT, Progress
-from edgekit.quantize import reach
 from edgekit.quantize.agree import agreeing_scales
-from edgekit.quantize.assign import Plan, assign
+from edgekit.quantize.assign import Plan, Scales, assign
 from edgekit.quantize.blocks import cut
 from edgekit.quantize.borders import even_borders
 from edgekit.quantize.calibrate import Calibration, calibrate
@@ -31,7 +31,7 @@ from edgekit.quantize.learn import Effort, learned
 from edgekit.quantize.norms import NO_NORMS, Norms
 from edgekit.quantize.ranges import Method
 from edgekit.quantize.repair import FIRST as FIRST_REPAIR
-from edgekit.quantize.repair import repaired, written
+from edgekit.quantize.repair import Repaired, repaired, written
 from edgekit.quantize.result import Base, Quantized
 from edgekit.quantize.scheme import DEFAULT, Scheme
 from edgekit.quantize.trial import Trials
@@ -44,11 +44,10 @@ HELD_OUT_AT_LEAST = 4
 SEARCH_MACS = 3 * 10**11
 """What the search of the ranges may compute: larger models are searched on fewer samples, down to the least, and what
 is still too large block by block."""
-EQUALIZED = {64: 0.9, reach.ENOUGH: 0.6, 0: 0.25}
-"""Samples at least -> share of the error that equalized channels may leave, to be worth it. Each channel then fills the
-range that it has shown, so that a new sample is cut off in one of many, the likelier the fewer samples there were: with
-few, a keyword spotter with 0.66 on held-out samples had 1.8 on others. With 64 and more, three nets with 0.66, 0.87 and
-0.91 on held-out samples came to 0.70, 0.93 and 1.12 on the evaluation samples."""
+EQUALIZED, EQUALIZED_BY_FEW = 0.6, 0.25
+"""Share of the error that equalized channels may leave, to be worth it. Each channel then fills the range that it has
+shown, so that a new sample is cut off in one of many, the likelier the fewer samples there were: a keyword spotter with
+0.66 on held-out samples had 1.8 on others."""
 VALUE_MACS = 50  # what a value costs that is written, quantized and read again, in ONNX Runtime on x86
 GROUPS_PER_BLOCK = 4  # at least: what a range does to the values behind it shows a few ops later
 
@@ -86,43 +85,78 @@ def quantize(
     few = bases[0].calibration.few
     if (even := equalize(graph, bases[0].calibration.peaks, few=few)) is not None:
         bases.append(Base(even, calibrate(even, plan, samples, held_out, workers, progress)))
-    with Trials(graph, plan, bases[0].calibration.held_out, workers) as trials:
-        base = bases[0]
-        worth = next(share for least, share in EQUALIZED.items() if len(samples) >= least)
-        if len(bases) > 1 and _first_error(plan, bases[1], trials) < worth * _first_error(plan, base, trials):
-            base = bases[1]
-        del bases[1:]  # the other one's weights
-        graph, calibration = base.graph, base.calibration
-        choice = _methods(plan, calibration, ranges, trials, graph, progress)
-        scales = agreeing_scales(graph, plan, scales_of(plan, calibration.all, choice))
-        plain, best = repaired(graph, plan, scales, calibration, trials, progress)
-        if effort == "high":
-            best = learned(graph, plan, scales, best, samples, calibration, trials, progress)
+    plain = bases[0]
+    with Trials(graph, plan, plain.calibration.held_out, workers) as trials:
+
+        def candidate(base: Base) -> _Candidate:
+            made = _candidate(plan, base, ranges, trials, progress)
+            return _learned(plan, made, samples, trials, progress) if effort == "high" else made
+
+        if effort == "default" or few:  # else what equalizing is worth is known once the rounding is learned
+            bases = [_worthy(plan, bases, trials)]
+        found = min((candidate(base) for base in bases), key=lambda made: made.best.error)
+    base, best = found.base, found.best
     return Quantized(
         graph=best.graph,
-        base=graph,
-        calibrated=bases[0],
+        base=base.graph,
+        calibrated=plain,
         plan=plan,
-        scales=scales,
-        methods={group.name: method_of(group, choice) for group in plan.groups if group.fixed is None},
+        scales=found.scales,
+        methods={group.name: method_of(group, found.choice) for group in plan.groups if group.fixed is None},
         weight_rule=best.repair.weights,
         rounding_learned=best.repair.learned,
-        equalized=base is not bases[0],
+        equalized=base is not plain,
         biases_corrected=best.repair.biases,
-        error_before=plain.error,
+        error_before=found.plain.error,
         error_after=best.error,
         calibration_count=len(samples),
         weights=best.weights,
-        means=calibration.means,
-        extremes={name: (found.low, found.high) for name, found in calibration.all.items()},
-        held_out=calibration.held_out,
+        means=base.calibration.means,
+        extremes={name: (seen.low, seen.high) for name, seen in base.calibration.all.items()},
+        held_out=base.calibration.held_out,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A graph with its ranges chosen, rounded plainly and by the repairs that help."""
+
+    base: Base
+    choice: Choice
+    scales: Scales
+    plain: Repaired
+    best: Repaired
+
+
+def _worthy(plan: Plan, bases: Sequence[Base], trials: Trials) -> Base:
+    """The equalized one where that is worth it."""
+    base, *others = bases
+    worth = EQUALIZED_BY_FEW if base.calibration.few else EQUALIZED
+    better = [even for even in others if _first_error(plan, even, trials) < worth * _first_error(plan, base, trials)]
+    return better[0] if better else base
+
+
+def _candidate(plan: Plan, base: Base, ranges: Ranges, trials: Trials, progress: Progress) -> _Candidate:
+    graph, calibration = base.graph, base.calibration
+    choice = _methods(plan, calibration, ranges, trials, graph, progress)
+    fit_scales, scales = (
+        agreeing_scales(graph, plan, scales_of(plan, statistics, choice))
+        for statistics in (calibration.fit, calibration.all)
+    )
+    plain, best = repaired(graph, plan, scales, fit_scales, calibration, trials, progress)
+    return _Candidate(base=base, choice=choice, scales=scales, plain=plain, best=best)
+
+
+def _learned(plan: Plan, made: _Candidate, samples: Samples, trials: Trials, progress: Progress) -> _Candidate:
+    base = made.base
+    best = learned(base.graph, plan, made.scales, made.best, samples, base.calibration, trials, progress)
+    return replace(made, best=best)
 
 
 def _first_error(plan: Plan, base: Base, trials: Trials) -> float:
     """What a graph loses before anything is searched."""
     scales = scales_of(plan, base.calibration.fit, first_choice(plan, few=base.calibration.few))
-    return trials.of(written(base.graph, plan, scales, base.calibration, FIRST_REPAIR), scales)
+    return trials.of(written(base.graph, plan, scales, base.calibration.fit_means, FIRST_REPAIR), scales)
 
 
 def _methods(
@@ -135,7 +169,7 @@ def _methods(
     if calibration.few:
         return first
     start = scales_of(plan, calibration.fit, first)
-    quantized = written(graph, plan, start, calibration, FIRST_REPAIR)
+    quantized = written(graph, plan, start, calibration.fit_means, FIRST_REPAIR)
     trials.open(quantized)
     blocks = _block_count(graph, plan, len(calibration.held_out))
     with progress.step("searching ranges", len(plan.groups)) as advance:

@@ -22,7 +22,7 @@ from edgekit.graph import facts
 from edgekit.progress import Advance, Progress
 from edgekit.quantize import observe
 from edgekit.quantize.assign import Plan
-from edgekit.quantize.correct import channel_axes
+from edgekit.quantize.correct import Means, channel_axes
 from edgekit.quantize.norms import NO_NORMS, Norms, input_axes
 from edgekit.quantize.observe import Statistics
 from edgekit.quantize.reach import ENOUGH, reaches
@@ -41,14 +41,15 @@ class Calibration:
     """fit: statistics without the held-out samples; all: with them; few: too few samples to hold any range against.
 
     means, peaks: value -> (C,) mean and largest magnitude per channel, for the inputs of linear ops and for `norms`;
-    squares: the same of the squares, for `norms`; inputs: what the float inputs were; extremes: value -> (N, 2) each
-    sample's smallest and largest, in an order of their own.
+    fit_means: without the held-out samples; squares: as means, of the squares, for `norms`; inputs: what the float
+    inputs were; extremes: value -> (N, 2) each sample's smallest and largest, in an order of their own.
     """
 
     fit: Mapping[str, Statistics]
     all: Mapping[str, Statistics]
     few: bool
-    means: Mapping[str, NDArray[np.float64]]
+    means: Means
+    fit_means: Means
     peaks: Mapping[str, NDArray[np.float64]]
     squares: Mapping[str, NDArray[np.float64]]
     inputs: Mapping[str, InputSeen]
@@ -69,16 +70,17 @@ def calibrate(
 
     norms: the values whose channels' squares are wanted too.
     """
-    apart = frozenset(sorted(samples.ids)[:held_out])
+    apart = held_apart(samples, held_out)
     fit: dict[str, Statistics] = {}
     everything: dict[str, Statistics] = {}
     means: dict[str, NDArray[np.float64]] = {}
     peaks: dict[str, NDArray[np.float64]] = {}
+    fit_means: dict[str, NDArray[np.float64]] = {}
     squares: dict[str, NDArray[np.float64]] = {}
     inputs: dict[str, InputSeen] = {}
     extremes: dict[str, list[NDArray[np.float32]]] = {}
     fit_extremes: dict[str, list[NDArray[np.float32]]] = {}
-    kept: dict[str, Arrays] = {}
+    kept: dict[str, list[Arrays]] = {}
     watched = [name for name in norms if name in {value.name for node in graph.graph for value in node.outputs}]
     all_axes = channel_axes(graph, plan) | dict.fromkeys(watched, 1)
     passes = _passes(graph, plan, all_axes)
@@ -92,10 +94,12 @@ def calibrate(
                 worker.become(Observer, *made, what="running the float model")
             kept = _stream(graph, workers, samples, apart, advance)
             fit = _added(fit, _merged(workers))
+            fit_means |= _means(workers, "channel_sums")
             for name, found in _extremes(workers):
                 fit_extremes.setdefault(name, []).append(found)
-            workers[0].call("update", list(kept.values()))
-            advance(len(kept))
+            others = [sample for copies in kept.values() for sample in copies]
+            workers[0].call("update", others)
+            advance(len(others))
             everything = _added(everything, _merged(workers))
             means |= _means(workers, "channel_sums")
             squares |= _means(workers, "channel_squares")
@@ -106,19 +110,26 @@ def calibrate(
             rest(workers)
     observe.check_not_all_zero(graph, everything, len(samples))
     observe.check_finite(everything)
-    ordered = [kept[name] for name in sorted(kept)]
     everything = _with_levels(_reaching(everything, extremes), inputs)
+    parted = len(samples) > len(others)
     return Calibration(
-        fit=_with_levels(_reaching(fit, fit_extremes), inputs) if len(samples) > len(kept) else everything,
+        fit=_with_levels(_reaching(fit, fit_extremes), inputs) if parted else everything,
         all=everything,
         few=len(samples) < ENOUGH,
         means=means,
+        fit_means=fit_means if parted else means,
         peaks=peaks,
         squares=squares,
         inputs=inputs,
         extremes={name: _in_order(np.concatenate(found)) for name, found in extremes.items()},
-        held_out=ordered,
+        held_out=[kept[name][0] for name in sorted(kept)],
     )
+
+
+def held_apart(samples: Samples, count: int) -> frozenset[str]:
+    """The ids of so many samples that no range is taken from; of half of those that differ where they are fewer."""
+    ids = sorted(set(samples.ids))
+    return frozenset(ids[: min(count, max(1, len(ids) // 2))])
 
 
 def _reaching(
@@ -145,9 +156,9 @@ def one_by_one(graph: ir.Model, samples: Samples) -> Iterator[tuple[str, Arrays]
 
 def _stream(
     graph: ir.Model, workers: Sequence[Worker], samples: Samples, apart: frozenset[str], advance: Advance
-) -> dict[str, Arrays]:
-    """Send every sample that is not kept apart to an observer; return those that are, once each."""
-    kept: dict[str, Arrays] = {}
+) -> dict[str, list[Arrays]]:
+    """Send every sample that is not kept apart to an observer; return those that are, with their copies."""
+    kept: dict[str, list[Arrays]] = {}
     pending: deque[Future[int]] = deque()
     free: Queue[Worker] = Queue()
     for worker in workers:
@@ -164,8 +175,8 @@ def _stream(
     with ThreadPoolExecutor(len(workers)) as pool:
         chunk: list[Arrays] = []
         for name, sample in one_by_one(graph, samples):
-            if name in apart and name not in kept:
-                kept[name] = sample
+            if name in apart:
+                kept.setdefault(name, []).append(sample)
                 continue
             chunk.append(sample)
             if len(chunk) == CHUNK:

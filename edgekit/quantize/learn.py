@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from edgekit.progress import Progress
 from edgekit.quantize.assign import Plan, Scales
-from edgekit.quantize.calibrate import Calibration
+from edgekit.quantize.calibrate import Calibration, held_apart
 from edgekit.quantize.repair import Repaired, written_with
 from edgekit.quantize.trial import Trials
 from edgekit.samples import Samples
@@ -42,7 +42,7 @@ def learned(
     if not (layers := layers_of(graph, plan)):
         return known
     means = calibration.means if known.repair.biases else None
-    apart = frozenset(sorted(samples.ids)[: len(calibration.held_out)])
+    apart = held_apart(samples, len(calibration.held_out))
     others = [index for index, name in enumerate(samples.ids) if name not in apart]
     fit = samples.take(others) if others else samples
     found: list[Repaired] = []

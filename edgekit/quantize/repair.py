@@ -48,10 +48,10 @@ class Repaired:
     error: float
 
 
-def written(graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibration, repair: Repair) -> ir.Model:
+def written(graph: ir.Model, plan: Plan, scales: Scales, means: Means, repair: Repair) -> ir.Model:
     """The quantized graph."""
     weights = round_weights(graph, plan, scales, repair.weights)
-    return written_with(graph, plan, scales, weights, calibration.means if repair.biases else None)
+    return written_with(graph, plan, scales, weights, means if repair.biases else None)
 
 
 def written_with(graph: ir.Model, plan: Plan, scales: Scales, weights: IntegerWeights, means: Means | None) -> ir.Model:
@@ -63,23 +63,37 @@ def written_with(graph: ir.Model, plan: Plan, scales: Scales, weights: IntegerWe
 
 
 def repaired(
-    graph: ir.Model, plan: Plan, scales: Scales, calibration: Calibration, trials: Trials, progress: Progress
+    graph: ir.Model,
+    plan: Plan,
+    scales: Scales,
+    fit_scales: Scales,
+    calibration: Calibration,
+    trials: Trials,
+    progress: Progress,
 ) -> tuple[Repaired, Repaired]:
-    """The quantized graph with nothing repaired, and the one whose outputs come closest to the float ones."""
+    """The quantized graph with nothing repaired, and the one whose outputs come closest to the float ones.
 
-    def tried(repair: Repair) -> Repaired:
+    fit_scales: of the samples that are not held out, by which the repairs are chosen: those that judge them have not
+    been seen before.
+    """
+
+    def tried(repair: Repair, scales: Scales, means: Means) -> Repaired:
         weights = round_weights(graph, plan, scales, repair.weights)
-        quantized = written_with(graph, plan, scales, weights, calibration.means if repair.biases else None)
+        quantized = written_with(graph, plan, scales, weights, means if repair.biases else None)
         advance(1)
         return Repaired(quantized, weights, repair, trials.of(quantized, scales))
 
+    def fitted(repair: Repair) -> Repaired:
+        return tried(repair, fit_scales, calibration.fit_means)
+
     rules = _rules(graph)
-    with progress.step("choosing repairs", len(rules) + 2) as advance:
-        plain = best = tried(PLAIN)
+    with progress.step("choosing repairs", len(rules) + 4) as advance:
+        best = fitted(PLAIN)
         for rule in rules:
-            best = min(best, tried(Repair(rule, biases=True)), key=_error)
-        best = min(best, tried(replace(best.repair, biases=not best.repair.biases)), key=_error)
-    return plain, best
+            best = min(best, fitted(Repair(rule, biases=True)), key=_error)
+        best = min(best, fitted(replace(best.repair, biases=not best.repair.biases)), key=_error)
+        plain, found = (tried(repair, scales, calibration.means) for repair in (PLAIN, best.repair))
+    return plain, found
 
 
 def _error(found: Repaired) -> float:

@@ -49,6 +49,16 @@ def test_held_out_samples_count_in_all_and_not_in_fit():
     assert found.all["x"].counts.sum() == X.size
     assert found.fit["x"].counts.sum() == X.size * 15 // COUNT
     np.testing.assert_allclose(found.means["x"], X.mean(axis=(0, 2, 3)), atol=1e-6)
+    apart = np.concatenate([sample["x"] for sample in found.held_out])
+    others = X.sum(axis=(0, 2, 3)) / 36 - apart.sum(axis=(0, 2, 3)) / 36
+    np.testing.assert_allclose(found.fit_means["x"], others / 15, atol=1e-6)
+
+
+def test_copies_of_held_out_samples_are_held_out_too():
+    found = calibrated(np.concatenate([X, X]))
+    assert len(found.held_out) == 5
+    assert found.all["x"].counts.sum() == 2 * X.size
+    assert found.fit["x"].counts.sum() == 2 * X.size * 15 // COUNT
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -24,9 +24,8 @@ def tried(model, error):
         seen.append(quantized)
         return error(step, quantized)
 
-    plain, best = repaired(
-        model, step.plan, step.scales(), SimpleNamespace(means=step.means), SimpleNamespace(of=of), SILENT
-    )
+    means = SimpleNamespace(means=step.means, fit_means=step.means)
+    plain, best = repaired(model, step.plan, step.scales(), step.scales(), means, SimpleNamespace(of=of), SILENT)
     return seen, plain, best
 
 
@@ -37,19 +36,19 @@ def squared(step, quantized):
 def test_the_repair_with_the_least_error_is_kept():
     seen, plain, best = tried(KERNELS, squared)
     step = observed(KERNELS)
-    assert len(seen) == 6
+    assert len(seen) == 8
     assert plain.repair == PLAIN and plain.error == squared(step, plain.graph)
     assert best.error == min(squared(step, quantized) for quantized in seen) < plain.error
-    again = written(KERNELS, step.plan, step.scales(), SimpleNamespace(means=step.means), best.repair)
+    again = written(KERNELS, step.plan, step.scales(), step.means, best.repair)
     assert squared(step, again) == best.error
 
 
 def test_without_kernels_rounding_is_not_tried():
     seen, _, best = tried(MATRIX, squared)
-    assert len(seen) == 4
+    assert len(seen) == 6
     assert best.repair.weights.rounding == "nearest"
 
 
 def test_what_does_not_help_is_left_out():
     _, plain, best = tried(KERNELS, lambda *_: 1.0)
-    assert best is plain and best.repair == Repair(WeightRule("minmax", "nearest"), biases=False)
+    assert best.error == plain.error and best.repair == Repair(WeightRule("minmax", "nearest"), biases=False)
