@@ -285,6 +285,7 @@ def gather(flow: Flow, node: ir.Node) -> None:
 
 def _embedding(flow: Flow, node: ir.Node, table: ir.Value, indices: ir.Value) -> None:
     """Rows of a table of weights: its columns are channels."""
+    flow.stay(node, "picks rows by them", indices)
     if len(facts.shape(table)) != 2 or facts.attribute(node, "axis", 0) % 2 != 0 or not facts.is_float(table):
         return None
     labels = flow.makes(node, 0, 1)

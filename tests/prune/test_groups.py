@@ -66,6 +66,14 @@ STAYS = {
         ],
         "weights that are computed",
     ),
+    "indices into a table": (
+        [
+            node("Cast", ["a"], ["t"], to=7),
+            node("Gather", ["rows", "t"], ["u"]),
+            node("ReduceSum", ["u", "minus_one"], ["b"], keepdims=0),
+        ],
+        "picks rows by them",
+    ),
     "maxima and where they are": (
         [node("MaxPool", ["a"], ["b", "where"], kernel_shape=[2, 2]), node("Cast", ["where"], ["c"], to=1)],
         "gives positions",
@@ -79,6 +87,8 @@ CONSTANTS = {
     "eight": np.array([8]),
     "minus": np.array([-1, 64]),
     "moved": np.array([-1, 16, 0, 4]),
+    "minus_one": np.array([-1]),
+    "rows": weights(9, 6),
     "kernel": np.array([64, 8, 1, 1]),
     "pads": np.array([0, 1, 0, 0, 0, 1, 0, 0]),
     "scales": np.float32([1, 2, 1, 1]),
