@@ -29,7 +29,7 @@ def same(flow: Flow, node: ir.Node) -> None:
 
 
 def _applied(node: ir.Node, rest: Reals) -> Reals:
-    """What the op makes of numbers, as the runtimes compute it."""
+    """What the op makes of numbers, as the runtimes compute it; of no single number it makes none."""
     operands: list[Any] = [torch.tensor(rest, dtype=torch.float32)]
     for value in node.inputs[1:]:
         array = facts.constant(value)
@@ -37,7 +37,7 @@ def _applied(node: ir.Node, rest: Reals) -> Reals:
     with torch.no_grad():
         made = row_of(node)(*operands)
     assert isinstance(made, torch.Tensor)
-    return np.asarray(made.to(torch.float64).numpy())
+    return np.where(np.isnan(rest), np.nan, made.to(torch.float64).numpy())
 
 
 def add(*operands: Reals) -> Reals:

@@ -59,6 +59,15 @@ STAYS = {
         [node("Transpose", ["a"], ["t"], perm=[0, 2, 1, 3]), node("Add", ["a", "t"], ["b"])],
         "has channels along two axes",
     ),
+    "signs of what is padded": (
+        [
+            node("Sigmoid", ["a"], ["s"]),
+            node("Pad", ["s", "border"], ["p"]),
+            node("Sign", ["p"], ["t"]),
+            node("Conv", ["t", "w"], ["b"]),
+        ],
+        "does not rest at one number",
+    ),
     "weights that are computed": (
         [
             node("Reshape", ["wide", "kernel"], ["k"]),
@@ -91,6 +100,7 @@ CONSTANTS = {
     "rows": weights(9, 6),
     "kernel": np.array([64, 8, 1, 1]),
     "pads": np.array([0, 1, 0, 0, 0, 1, 0, 0]),
+    "border": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
     "scales": np.float32([1, 2, 1, 1]),
     "plane": np.ones((8, 8, 8), np.float32),
     "w": weights(8, 8, 1, 1),
