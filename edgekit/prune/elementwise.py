@@ -57,8 +57,18 @@ def power(a: Reals, b: Reals) -> Reals:
     return np.where((a == 0.0) & (b > 0.0), 0.0, np.float_power(a, b))
 
 
-def choose(_: Reals, a: Reals, b: Reals) -> Reals:
-    return np.where(a == b, a, np.nan)
+def choose(which: Reals, a: Reals, b: Reals) -> Reals:
+    return np.where(which == 1.0, a, np.where((which == 0.0) | (a == b), b, np.nan))
+
+
+def told(of: Callable[..., Any]) -> Callable[..., Reals]:
+    """Of a question about numbers: 1 for yes, 0 for no, NaN where one of them is not known."""
+
+    def answered(*operands: Reals) -> Reals:
+        known = reduce(np.logical_and, [~np.isnan(x) for x in operands])
+        return np.where(known, of(*operands), np.nan)
+
+    return answered
 
 
 def slope(x: Reals, slopes: Reals) -> Reals:
@@ -81,6 +91,13 @@ RESTS: Mapping[str, Callable[..., Reals]] = {
     "Max": lambda *operands: reduce(np.maximum, operands),
     "PRelu": slope,
     "Where": choose,
+    "Greater": told(np.greater),
+    "GreaterOrEqual": told(np.greater_equal),
+    "Less": told(np.less),
+    "LessOrEqual": told(np.less_equal),
+    "Equal": told(np.equal),
+    "And": told(np.logical_and),
+    "Or": told(np.logical_or),
 }
 """What comes of operands that rest, NaN being one that is no single number."""
 

@@ -38,7 +38,7 @@ ROWS: Mapping[str, Row] = {
     **dict.fromkeys(("Sigmoid", "HardSigmoid", "Tanh", "Erf", "Exp", "Log", "Sqrt", "Reciprocal"), elementwise.same),
     **dict.fromkeys(("Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan"), elementwise.same),
     **dict.fromkeys(("Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Asin", "Acos", "Atan"), elementwise.same),
-    **dict.fromkeys(("Identity", "Cast"), elementwise.same),
+    **dict.fromkeys(("Identity", "Cast", "Not"), elementwise.same),
     "BatchNormalization": norms.batch_norm,
     "InstanceNormalization": norms.instance_norm,
     "GroupNormalization": norms.group_norm,

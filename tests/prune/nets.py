@@ -171,6 +171,19 @@ def rests() -> ir.Model:
     return net.graph()
 
 
+def questions() -> ir.Model:
+    """What is chosen by comparing: a Softplus as torch writes it, a maximum, and a mask."""
+    net = image()
+    a = net.conv("x", 3, 8, name="a")
+    soft = net.op("Log", net.op("Add", net.op("Exp", a), net.constant(np.float32(1))))
+    b = net.op("Where", net.op("Greater", a, net.constant(np.float32(20))), a, soft)
+    c = net.op("Conv", b, net.w(8, 8, 1, 1), net.w(8), name="c")
+    larger = net.op("Where", net.op("GreaterOrEqual", c, b), c, b)
+    inside = net.op("And", net.op("Less", b, net.constant(np.float32(2))), net.op("Not", net.op("Equal", b, c)))
+    net.head(net.op("Where", inside, larger, net.constant(np.float32(-0.5))), 8)
+    return net.graph()
+
+
 def padded_rest() -> ir.Model:
     net = image()
     a = net.op("Sigmoid", net.conv("x", 3, 8, name="a"))
@@ -342,6 +355,7 @@ NETS: dict[str, Expected] = {
     "squeeze_excite": Expected(squeeze_excite, {"node_a": 12, "node_b": 6}),
     "flatten": Expected(flatten, {"node_a": 6, "node_b": 7}),
     "rests": Expected(rests, {"node_a": 8, "node_b": 8, "node_c": 6, "node_d": 8, "node_e": 6}),
+    "questions": Expected(questions, {"node_a": 8}),
     "padded_rest": Expected(padded_rest, {"node_b": 6}, ("pads with zeros", "'y' is an output")),
     "norms": Expected(norms, {"node_a": 8, "node_e": 6}),
     "group_norm": Expected(group_norm, {"node_a": 4, "node_b": 6}),
