@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     params: Number
     size: Number
     latency: Number
+    sparsity: Number
     score: Literal["norms", "l1", "factors", "activations", "taylor"]
     epochs: int
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
@@ -112,8 +113,9 @@ def prune(
 ) -> Report:
     """Cut channels out of a trained model, fine-tune it where `train` gives samples, and write it as float files.
 
-    One of `macs`, `params`, `size`, `latency` says what may be left: 0.7 or "70%". The arguments are those of
-    `quantize`, which prunes before it quantizes where one of them is given; `samples` are all judged on.
+    One of `macs`, `params`, `size`, `latency` says what may be left: 0.7 or "70%"; `sparsity`, alone or with it, which
+    share of the weights is set to zero, or "2:4". The arguments are those of `quantize`, which prunes before it
+    quantizes where one of them is given; `samples` are all judged on.
 
         report = edgekit.prune("model.pt2", "test.npz", macs="70%", train="train.npz", epochs=20)
         report.pruning.macs / report.model.macs

@@ -168,7 +168,7 @@ def no_samples(purpose: str, options: str) -> EdgekitError:
 
 def _check_training(given: bool, recipe: Recipe) -> None:
     """Samples to train on, and something to train, or neither."""
-    pruned, retrained = recipe.prune.goal is not None, recipe.qat.epochs is not None
+    pruned, retrained = recipe.prune.wanted, recipe.qat.epochs is not None
     if given and not pruned and not retrained:
         raise EdgekitError(
             "EK154", "--train says nothing by itself", "nothing is trained without --qat or pruning", "add --qat EPOCHS"

@@ -291,7 +291,13 @@ PAGES: dict[str, Page] = {
         Exit.USAGE,
         "no goal to prune to",
         "edgekit prune cuts channels until at most a share of the unpruned model's MACs, parameters, file size or"
-        " latency is left. Say which, and how much: --macs 70%.",
+        " latency is left, or sets weights to zero. Say which, and how much: --macs 70%, or --sparsity 50%.",
+    ),
+    "EK308": Page(
+        Exit.UNSUPPORTED,
+        "no weight can be set to zero",
+        "Sparsity is for the weights of convolutions, products of matrices and recurrent layers. Two of each four can"
+        " be zero only where a layer sums over a multiple of four channels, not in a transposed or a recurrent layer.",
     ),
     # ---- 4xx: quantize ---------------------------------------------------------------------------------------------
     "EK411": Page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -147,13 +148,25 @@ def pruning_facts(run: Run, facts: PruningFacts, graph: ir.Model, files: Files, 
             shares = [facts.macs / sum(cost.macs_by_node(graph).values())]
         case "params":
             shares = [facts.parameters / cost.parameters(graph)]
+        case None:
+            shares = []
         case "size":
             sizes = {file.artifact.label: file.artifact.size_bytes for file in files.floats}
             shares = _shares(run, sizes, facts.unpruned_bytes)
         case _:
             medians = {latency.label: latency.median_s for latency in found.latencies}
             shares = _shares(run, medians, medians)
-    return replace(facts, reached=max(shares, default=None))
+    sparsity = facts.sparsity and replace(facts.sparsity, deflated_bytes=_deflated(run, files, facts.sparsity.level))
+    return replace(facts, reached=max(shares, default=None), sparsity=sparsity)
+
+
+def _deflated(run: Run, files: Files, level: int) -> dict[str, int]:
+    """Every file once it is compressed."""
+    assert run.cut is not None
+    paths = {file.artifact.label: file.artifact.path for file in (*run.cut.unpruned, *files.lowered)}
+    if run.cut.program is not None:
+        paths[PROGRAM] = run.outputs.folder / run.outputs.program
+    return {label: len(zlib.compress(path.read_bytes(), level)) for label, path in paths.items()}
 
 
 def _shares(run: Run, pruned: Mapping[str, float], unpruned: Mapping[str, float]) -> list[float]:

@@ -29,6 +29,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "params": ("prune", "params"),
     "size": ("prune", "size"),
     "latency": ("prune", "latency"),
+    "sparsity": ("prune", "sparsity"),
     "score": ("prune", "score"),
     "epochs": ("prune", "epochs"),
     "precision": ("quantize", "precision"),

@@ -60,7 +60,7 @@ def check_wishes(wanted: Quantize) -> None:
 
 def resumes(recipe: Recipe, outputs: Outputs) -> bool:
     """The integers of a pruned model may not have come to training when it was interrupted."""
-    return recipe.output.resume and (recipe.prune.goal is None or outputs.checkpoint.exists())
+    return recipe.output.resume and (not recipe.prune.wanted or outputs.checkpoint.exists())
 
 
 def in_integers(

@@ -48,7 +48,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     device = load_device(recipe.device) if recipe.device else None
     scheme = scheme_of(recipe, device.scheme if device is not None else "default")
     check_wishes(recipe.quantize)
-    precision, prunes = recipe.quantize.precision, recipe.prune.goal is not None
+    precision, prunes = recipe.quantize.precision, recipe.prune.wanted
     if precision == "float16":
         return _in_float(recipe, device, precision, progress, given, prunes=prunes)
     progress = Timed(progress)
@@ -113,9 +113,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
 
 
 def prune(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
-    """Cut channels out of the model that a recipe names until its goal is reached, fine-tune it, and write float files,
-    held against the unpruned model."""
-    if recipe.prune.goal is None:
+    """Cut channels out of the model that a recipe names until its goal is reached, set weights to zero where it says
+    so, fine-tune what is left, and write float files, held against the unpruned model."""
+    if not recipe.prune.wanted:
         raise _no_goal()
     device = load_device(recipe.device) if recipe.device else None
     return _in_float(recipe, device, "float32", progress, given, prunes=True)
@@ -125,11 +125,12 @@ def convert(
     recipe: Recipe, precision: Literal["float32", "float16"], progress: Progress = SILENT, given: Given = NOTHING
 ) -> Report:
     """Write the model as float files, and compare them with the model where there are samples."""
-    if recipe.prune.goal is not None:
+    if recipe.prune.wanted:
+        asked = recipe.prune.goal[0] if recipe.prune.goal is not None else "sparsity"
         raise EdgekitError(
             "EK154",
-            f"--{recipe.prune.goal[0]} does not go with converting",
-            "a model is converted with all of its channels",
+            f"--{asked} does not go with converting",
+            "a model is converted with all of its channels and weights",
             "leave it out of the recipe, or call `edgekit prune`, which writes the same formats",
         )
     return _in_float(recipe, None, precision, progress, given, prunes=False)
@@ -223,7 +224,7 @@ def _no_goal() -> EdgekitError:
         "EK307",
         "no goal to prune to",
         "nothing says how much of the model is to be left",
-        "add --macs 70%, or --params, --size or --latency with the share that may be left",
+        "add --macs 70%, or --params, --size or --latency with the share that may be left, or --sparsity 50%",
     )
 
 

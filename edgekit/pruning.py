@@ -1,4 +1,5 @@
-"""A float graph without the channels that a recipe's goal has no room for, fine-tuned where there are samples."""
+"""A float graph without the channels that a recipe's goal has no room for, and with zeros where it asks for them,
+fine-tuned where there are samples."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ from edgekit.simplify import unroll
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned
+    from edgekit.prune.sparsify import Sparse
     from edgekit.run.teach import Training
 
 EPOCHS, MOST_EPOCHS, STEPS = 10, 100, 500  # of fine-tuning: at least so many steps, where so many epochs have them
@@ -62,21 +64,29 @@ def check_pruning(recipe: Recipe, device: Device | None, outputs: Outputs) -> No
 
 def thinned(run: Run, graph: ir.Model) -> Thinned:
     """graph: simplified, in float."""
-    goal = run.recipe.prune.goal
-    assert goal is not None
+    from edgekit.prune import uncut  # not at the top: torch takes seconds to import
+
+    wanted = run.recipe.prune
     unpruned = _unpruned_files(run, graph)
-    pruned, trials = _reached(run, graph, goal, unpruned)
+    pruned, trials = (uncut(graph), ()) if wanted.goal is None else _reached(run, graph, wanted.goal, unpruned)
+    sparse = _emptied(run, pruned.graph)
+    if sparse is not None:
+        pruned = replace(pruned, graph=checked(sparse.graph))
     tuned, training = pruned.graph, None
     mended: tuple[str, ...] = ()
     if run.data.training is not None:
-        tuned, training = _finetuned(run, pruned, graph, run.data.training)
+        tuned, training = _finetuned(run, pruned, graph, run.data.training, sparse)
     elif run.data.calibration is not None and not run.data.synthesized:
         tuned, mended = _mended(run, pruned, graph, run.data.calibration)
     program, notes = _program(run, tuned)
+    score = None if wanted.goal is None else score_of(run.recipe, run.data)
+    facts = compose.pruning_facts(wanted.goal, score, pruned, tuned, unpruned, trials, training)
+    if sparse is not None:
+        facts = replace(facts, sparsity=compose.sparsity_facts(wanted.sparsity, sparse, tuned))
     return Thinned(
         graph=tuned,
         cut=Cut(unpruned=tuple(unpruned), program=program, notes=(*mended, *notes)),
-        facts=compose.pruning_facts(goal, score_of(run.recipe, run.data), pruned, tuned, unpruned, trials, training),
+        facts=facts,
     )
 
 
@@ -186,13 +196,30 @@ def _latencies(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mappin
     return found
 
 
+# ---- single weights --------------------------------------------------------------------------------------------------
+
+
+def _emptied(run: Run, graph: ir.Model) -> Sparse | None:
+    """With zeros for weights, where the recipe asks for them. graph: what is left of the model by then."""
+    sparsity = run.recipe.prune.sparsity
+    if sparsity is None:
+        return None
+    from edgekit.prune.sparsify import sparsify
+
+    with run.progress.step("setting weights to zero"):
+        return sparsify(graph, sparsity)
+
+
 # ---- what it learns to do without ------------------------------------------------------------------------------------
 
 
-def _finetuned(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> tuple[ir.Model, Training]:
-    """pruned: as it was cut from the whole."""
+def _finetuned(
+    run: Run, pruned: Pruned, whole: ir.Model, samples: Samples, sparse: Sparse | None
+) -> tuple[ir.Model, Training]:
+    """pruned: as it was cut from the whole; sparse: with which weights at zero."""
     from edgekit.prune.cut import survivors
     from edgekit.prune.finetune import finetune
+    from edgekit.prune.sparsify import NO_MASKS
     from edgekit.run.teach import Wanted
     from edgekit.run.train import Course
 
@@ -211,9 +238,9 @@ def _finetuned(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> t
         checkpoint=run.outputs.finetuning,
         resume=run.recipe.output.resume,
     )
-    left = survivors(pruned.channels, pruned.choice.gone)
+    left, masks = survivors(pruned.channels, pruned.choice.gone), NO_MASKS if sparse is None else sparse.masks
     try:
-        graph, training = finetune(pruned.graph, whole, samples, wanted, run.progress, left)
+        graph, training = finetune(pruned.graph, whole, samples, wanted, run.progress, left, masks)
     finally:
         if not run.outputs.finetuning.exists():  # there is nothing to go on from
             run.outputs.measured.unlink(missing_ok=True)

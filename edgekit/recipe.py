@@ -36,6 +36,9 @@ def _share(value: object) -> object:
 
 
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
+Sparsity = Annotated[
+    Literal["2:4"] | Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)], BeforeValidator(_share)
+]
 Goal = Literal["macs", "params", "size", "latency"]
 ScoreName = Literal["norms", "l1", "factors", "activations", "taylor"]
 GOALS: tuple[Goal, ...] = ("macs", "params", "size", "latency")
@@ -78,7 +81,8 @@ class Quantize(Section):
 
 
 class Prune(Section):
-    """macs, params, size, latency: what is left of the unpruned model's at most, one of them; score: what tells which
+    """macs, params, size, latency: what is left of the unpruned model's at most, one of them; sparsity: share of the
+    weights that are set to zero, of those that are left where channels are cut too, or 2:4; score: what tells which
     channels matter, None for taylor where the samples to train on have labels or targets, else norms; epochs: of
     fine-tuning, where there are samples to train on, None for what suits their number; lr, batch, optimizer, distill,
     augment: as in `Qat`, the unpruned model being the float one."""
@@ -87,6 +91,7 @@ class Prune(Section):
     params: Share | None = None
     size: Share | None = None
     latency: Share | None = None
+    sparsity: Sparsity | None = None
     score: ScoreName | None = None
     epochs: Count | None = None
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
@@ -97,9 +102,14 @@ class Prune(Section):
 
     @property
     def goal(self) -> tuple[Goal, float] | None:
-        """What is aimed at, None where nothing is pruned."""
+        """What is aimed at, None where no channel is cut."""
         said = [(name, share) for name in GOALS if (share := getattr(self, name)) is not None]
         return said[0] if said else None
+
+    @property
+    def wanted(self) -> bool:
+        """Channels are cut, or weights set to zero."""
+        return self.goal is not None or self.sparsity is not None
 
 
 class Qat(Section):
@@ -181,6 +191,7 @@ def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, A
     _check_pruning(recipe.prune)
     _check_precision(recipe.quantize)
     _check_training(recipe)
+    _check_sparsity(recipe)
     return recipe
 
 
@@ -289,7 +300,7 @@ def _check_pruning(prune: Prune) -> None:
             f"leave {said[1]} out; the report says what became of the others",
         )
     if not said and prune.score is not None:
-        raise EdgekitError("EK154", "--score says nothing by itself", "nothing is pruned without a goal", ADD_A_GOAL)
+        raise EdgekitError("EK154", "--score says nothing by itself", "no channel is cut without a goal", ADD_A_GOAL)
 
 
 def _check_training(recipe: Recipe) -> None:
@@ -302,7 +313,7 @@ def _check_training(recipe: Recipe) -> None:
             POINTLESS[precision]["io"],
             "leave --qat out, or take --precision int8",
         )
-    trains = {"qat": recipe.qat.epochs is not None, "prune": recipe.prune.goal is not None}
+    trains = {"qat": recipe.qat.epochs is not None, "prune": recipe.prune.wanted}
     on = [getattr(recipe, section) for section, is_on in trains.items() if is_on]
     for section in (section for section, is_on in trains.items() if not is_on):
         for key, value in said_of_training(getattr(recipe, section)):
@@ -310,6 +321,19 @@ def _check_training(recipe: Recipe) -> None:
                 raise _idle(TRAINING_KEYS[key])  # else it speaks to the training that there is
     if recipe.output.resume and not on:
         raise _idle("--resume")
+
+
+def _check_sparsity(recipe: Recipe) -> None:
+    """What learns weights anew would leave few of the zeros that were asked for."""
+    learns = {"--qat": recipe.qat.epochs is not None, "--effort high": recipe.quantize.effort == "high"}
+    option = next((option for option, is_on in learns.items() if is_on), None)
+    if recipe.prune.sparsity is not None and option is not None:
+        raise EdgekitError(
+            "EK154",
+            f"--sparsity does not go with {option}",
+            "it learns the weights of the integers anew, also those that are zero",
+            f"leave {option} out; --train fine-tunes the weights that stay",
+        )
 
 
 def said_of_training(section: Qat | Prune) -> list[tuple[str, object]]:

@@ -113,6 +113,7 @@ HINTS = {
     "preprocess.std": "write one number above 0, or one per channel: [0.229, 0.224, 0.225]",
     "budget.max_drop": "write a number above 0, such as 0.5; `edgekit quantize --help` says in which unit",
     **{f"prune.{goal}": "write what may be left of the unpruned model's: 70%, or 0.7" for goal in GOALS},
+    "prune.sparsity": "write the share of weights to set to zero, 50% or 0.5, or 2:4",
     "model.inputs": "write inputs = { name = [1, 3, 224, 224] }",
 }
 

@@ -55,7 +55,7 @@ def check_teaching(recipe: Recipe, data: Data) -> None:
     samples = data.training
     if samples is None or samples.labels is not None or samples.has_targets:
         return
-    prunes, retrains = recipe.prune.goal is not None, recipe.qat.epochs is not None
+    prunes, retrains = recipe.prune.wanted, recipe.qat.epochs is not None
     if (prunes and recipe.prune.distill == 0) or (retrains and recipe.qat.distill == 0):
         raise EdgekitError(
             "EK925",

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -348,6 +349,77 @@ def test_float16_files_of_a_pruned_model(place):
     assert all(score.value == found.verification.scores[0].value for score in found.verification.scores)
 
 
+@pytest.fixture(scope="module")
+def sparse(place):
+    return pipeline.prune(place.recipe("sparse", place.training(), prune={"sparsity": "2:4", "epochs": 3, "batch": 8}))
+
+
+def zero_shares(path: Path) -> dict[tuple[int, ...], float]:
+    """Shape -> share of zeros, of the arrays with more than one axis in an ONNX file."""
+    arrays = [onnx.numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer]
+    return {array.shape: float(np.mean(array == 0)) for array in arrays if array.ndim > 1}
+
+
+def test_weights_are_set_to_zero_and_what_that_wins_is_said(place, sparse):
+    shares = zero_shares(place.folder / "sparse" / "tiny.onnx")
+    assert shares[48, 32, 3, 3] == shares[32, 4, 3, 3] == 0.5
+    facts = sparse.pruning.sparsity
+    assert (facts.asked, facts.zeros, facts.dense) == ("2:4", facts.weights / 2, ())
+    assert (sparse.pruning.goal, sparse.pruning.score, sparse.pruning.reached) == (None, None, None)
+    assert sparse.pruning.macs == sparse.model.macs
+    for kind in ("ONNX", "TFLite"):
+        assert facts.deflated_bytes[f"float32 {kind}"] < 0.75 * facts.deflated_bytes[f"unpruned {kind}"]
+        path = place.folder / "sparse" / f"tiny.{kind.lower()}"
+        assert facts.deflated_bytes[f"float32 {kind}"] == len(zlib.compress(path.read_bytes(), facts.level))
+    assert facts.speed_ups["ONNX Runtime"].startswith("none") and facts.speed_ups["LiteRT"].startswith("none")
+    assert "not measured" in facts.speed_ups["TensorRT"]
+    assert sparse.pruning.training.kept
+
+
+def test_a_mask_is_never_called_a_speed_up(sparse):
+    assert "once deflated, and no faster" in headline(sparse)
+    text = " ".join(str(sparse).split())
+    assert "sparsity 50.0 % of " in text and "asked for 2:4" in text
+    assert "ONNX Runtime: none: it multiplies by zeros as by any number" in text
+    rows = [line for line in str(sparse).splitlines() if line.startswith(("float32 ONNX", "float32 TFLite"))]
+    assert len(rows) == 2 and not any("x" in row.removeprefix("float32 ONNX") for row in rows)
+    assert not any("slower" in warning for warning in warnings(sparse))
+
+
+def test_channels_go_first_and_single_weights_after_them(place):
+    found = pipeline.prune(place.recipe("both", prune={"macs": 0.7, "sparsity": 0.5}))
+    assert found.pruning.reached <= 0.7
+    empty, weighed = found.pruning.sparsity.zeros, found.pruning.sparsity.weights
+    assert empty == pytest.approx(weighed / 2, abs=1)
+    assert weighed < found.model.parameters
+    assert headline(found).startswith("the pruned files are ")
+
+
+def test_integers_keep_the_zeros(place):
+    found = pipeline.quantize(place.recipe("sparse8", prune={"sparsity": 0.75}))
+    shares = zero_shares(place.folder / "sparse8" / "tiny.int8.onnx")
+    whole = {(48, 32, 3, 3): 48 * 32 * 9, (32, 4, 3, 3): 32 * 4 * 9}
+    weighed = sum(shares[shape] * size for shape, size in whole.items()) / sum(whole.values())
+    assert weighed > 0.74
+    deflated = found.pruning.sparsity.deflated_bytes
+    assert deflated["INT8 ONNX"] < deflated["unpruned ONNX"] / 4
+    assert headline(found).startswith("the INT8 files are ")
+
+
+@pytest.mark.parametrize("option", [{"qat": {"epochs": 1}}, {"quantize": {"effort": "high"}}])
+def test_what_would_fill_the_zeros_again_is_refused(place, option):
+    with pytest.raises(EdgekitError, match="learns the weights of the integers anew") as refused:
+        place.recipe("filled", place.training(), prune={"sparsity": 0.5}, **option)
+    assert refused.value.code == "EK154"
+
+
+@pytest.mark.parametrize("value", ["1:4", "120%", 1.0, "much"])
+def test_a_sparsity_that_is_none(place, value):
+    with pytest.raises(EdgekitError, match="2:4") as refused:
+        place.recipe("odd", prune={"sparsity": value})
+    assert refused.value.code == "EK152"
+
+
 @pytest.mark.parametrize(
     ("code", "sections", "data"),
     [
@@ -379,8 +451,9 @@ def test_scoring_without_samples(place):
 
 
 def test_converting_prunes_nothing_and_says_so(place):
-    with pytest.raises(EdgekitError, match="EK154"):
-        pipeline.convert(place.recipe("converted", prune={"macs": 0.7}), "float32")
+    for prune in ({"macs": 0.7}, {"sparsity": 0.5}):
+        with pytest.raises(EdgekitError, match="EK154"):
+            pipeline.convert(place.recipe("converted", prune=prune), "float32")
 
 
 def test_statistics_are_mended_on_samples_that_nothing_is_judged_on(place, report):

@@ -134,6 +134,15 @@ Latency = Annotated[
         help="Prune until at most this is left of the float file's latency, measured here. Default: no.",
     ),
 ]
+Sparsity = Annotated[
+    str | None,
+    typer.Option(
+        "--sparsity",
+        metavar="SHARE",
+        help="Set this share of the weights to zero, 50%, or two of each four, 2:4: a smaller file once it is"
+        " compressed, and no faster here. Default: no.",
+    ),
+]
 Score = Annotated[
     Literal["norms", "l1", "factors", "activations", "taylor"] | None,
     typer.Option(

@@ -51,6 +51,7 @@ def prune(
     params: options.Params = None,
     size: options.Size = None,
     latency: options.Latency = None,
+    sparsity: options.Sparsity = None,
     score: options.Score = None,
     epochs: options.Epochs = None,
     train: options.Training = None,

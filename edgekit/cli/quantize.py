@@ -21,6 +21,7 @@ def quantize(
     params: options.Params = None,
     size: options.Size = None,
     latency: options.Latency = None,
+    sparsity: options.Sparsity = None,
     score: options.Score = None,
     epochs: options.Epochs = None,
     qat: options.Qat = None,

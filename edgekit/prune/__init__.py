@@ -14,7 +14,7 @@ from edgekit.prune.cut import cut
 from edgekit.prune.groups import Channels, channel_groups
 from edgekit.prune.score import Scores, norms
 
-__all__ = ["Goal", "Pruned", "prune"]
+__all__ = ["Goal", "Pruned", "prune", "uncut"]
 
 Score = Callable[[ir.Model, Channels], Scores]
 
@@ -37,6 +37,13 @@ def prune(graph: ir.Model, goal: Goal, score: Score = norms) -> Pruned:
     scores = score(graph, channels)
     choice = choose(graph, channels, scores, goal)
     return Pruned(graph=checked(cut(graph, channels, choice.gone)), channels=channels, scores=scores, choice=choice)
+
+
+def uncut(graph: ir.Model) -> Pruned:
+    """With all that it has, for what else is done to it."""
+    channels = channel_groups(graph)
+    kept = {group.name: tuple(range(len(group.units))) for group in channels.groups}
+    return Pruned(graph=graph, channels=channels, scores={}, choice=Choice(kept=kept, gone=frozenset(), share=1.0))
 
 
 def _nothing_to_cut(channels: Channels) -> EdgekitError:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from edgekit.progress import Progress
 from edgekit.prune.renorm import Moments, Norm, folded, moments, norm, normed
+from edgekit.prune.sparsify import NO_MASKS, Masks
 from edgekit.run.objective import Objective, answers_of, objective, remembering
 from edgekit.run.one_thread import one_thread
 from edgekit.run.teach import AT_ONCE, LEAST, Training, Wanted, identity_of, judged, parted, teach
@@ -60,7 +61,8 @@ NO_LAYERS: Mapping[str, Layer] = {}
 
 class Tuner:
     """A float graph whose parameters are trained. norms: behind which values; layers: values that are told what they
-    were before; watched: what statistics are taken over in the end."""
+    were before; masks: which elements of weights may be other than zero; watched: what statistics are taken over in the
+    end."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class Tuner:
         norms: Mapping[str, Norm],
         watched: Batches,
         layers: Mapping[str, Layer] = NO_LAYERS,
+        masks: Masks = NO_MASKS,
     ) -> None:
         self._graph, self._told, self._norms, self._watched, self._layers = graph, told, norms, watched, layers
         self._view = to_torch(graph)
@@ -78,6 +81,7 @@ class Tuner:
         self._learned = {
             name: Learned(tensor, _size(tensor)) for name, tensor in self._view.named_parameters() if name not in idle
         }
+        self._empty = {name: torch.from_numpy(~stays) for name, stays in masks.items() if name in self._learned}
         for name, one in norms.items():
             unit = _size(one.gain)
             self._learned |= {f"{name} gain": Learned(one.gain, unit), f"{name} shift": Learned(one.shift, unit)}
@@ -103,8 +107,11 @@ class Tuner:
         ]
         return torch.stack(missed).mean()
 
-    def settle(self, share: float) -> None:
-        pass
+    def settle(self, share: float) -> None:  # noqa: ARG002
+        """Zeros, which the last step moved too."""
+        with torch.no_grad():
+            for name, empty in self._empty.items():
+                self._learned[name].tensor.masked_fill_(empty, 0.0)
 
     def identity(self) -> str:
         return identity_of(self)
@@ -126,11 +133,13 @@ def finetune(
     wanted: Wanted,
     progress: Progress,
     survivors: Survivors | None = None,
+    masks: Masks = NO_MASKS,
 ) -> tuple[ir.Model, Training]:
     """The better one of a graph and its trained self.
 
     original: before channels were cut, whose answers are learned from; samples: named as the graph's inputs; survivors:
-    which channels of the original's values are left (`cut.survivors`), None to train without norms.
+    which channels of the original's values are left (`cut.survivors`), None to train without norms; masks: elements of
+    the cut graph's weights that may be other than zero, all that are not named.
     """
     told = objective(to_torch(original), original, samples, wanted.distilled)
     if not wanted.course.augment:
@@ -141,7 +150,7 @@ def finetune(
         began = {} if survivors is None else _began(cut, original, watched, survivors)
         norms = _norms(cut, told, watched, began)
         layers = _layers(began, survivors) if survivors is not None and len(rest) <= FEW else {}
-    tuned, training = teach(Tuner(cut, told, norms, watched, layers), cut, told, samples, wanted, progress)
+    tuned, training = teach(Tuner(cut, told, norms, watched, layers, masks), cut, told, samples, wanted, progress)
     return (tuned.graph if training.kept else cut), training
 
 

@@ -149,8 +149,7 @@ def _fold(graph: ir.Model, node: ir.Node, norm: Norm, found: Moments) -> None:
     shifted = norm.shift.detach().double().numpy() + (bias - found.mean.numpy()) * factor
     named = node.inputs[2] if len(node.inputs) > 2 else None
     name = (named.name if named is not None else None) or f"{node.name}_bias"
-    node.replace_input_with(
-        1, edit.add_constant(graph, node.inputs[1].name or "", edit.float_tensor(weight * factor.reshape(along)))
-    )
+    scaled = weight * factor.reshape(along) + 0.0  # a zero without a sign, which compresses as others do
+    node.replace_input_with(1, edit.add_constant(graph, node.inputs[1].name or "", edit.float_tensor(scaled)))
     node.resize_inputs(3)
     node.replace_input_with(2, edit.add_constant(graph, name, edit.float_tensor(shifted)))

@@ -21,6 +21,7 @@ from edgekit.quantize.sensitivity import Sensitivity, in_db
 from edgekit.quantize.weights_only import WeightsOnly
 from edgekit.report.facts import (
     DataFacts,
+    DenseLayer,
     FileFacts,
     KeptFloat,
     ModelFacts,
@@ -29,6 +30,7 @@ from edgekit.report.facts import (
     PruningFacts,
     PruningTrial,
     QuantizationFacts,
+    SparsityFacts,
     TensorFacts,
     UncutChannels,
 )
@@ -36,6 +38,7 @@ from edgekit.samples import Samples
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned
+    from edgekit.prune.sparsify import Sparse
     from edgekit.run.teach import Training
 
 ACTIVATIONS: Mapping[Precision, str] = {
@@ -43,6 +46,18 @@ ACTIVATIONS: Mapping[Precision, str] = {
     "int16x8": "int16 activations per tensor",
     "int8-dynamic": "float activations",
 }
+
+
+DEFLATE_LEVEL = 9
+# onnxruntime expands sparse initializers when it loads a file, and has no CPU kernel that skips zeros. XNNPACK has some
+# for chains of 1x1 convolutions with weights in TFLite's sparse format (tensorflow/lite/delegates/xnnpack/README.md,
+# "Sparse Inference"). TensorRT has some for 2:4 since version 8 (arXiv:2104.08378; BuilderFlag.SPARSE_WEIGHTS).
+NO_SPEED_UP: Mapping[str, str] = {
+    "ONNX Runtime": "none: it multiplies by zeros as by any number",
+    "LiteRT": "none: its sparse kernels want weights in a sparse format, and these files are dense",
+}
+IN_FOURS = "known, not measured: GPUs since Ampere can skip them, if its builder may use sparse weights"
+NOT_IN_FOURS = "none: its sparse kernels want 2:4"
 
 
 def _integers(precision: Precision, scheme: str) -> str:
@@ -102,8 +117,8 @@ def file_facts(lowered: Lowered, directory: Path) -> FileFacts:
 
 
 def pruning_facts(
-    goal: tuple[str, float],
-    score: str,
+    goal: tuple[str, float] | None,
+    score: str | None,
     pruned: Pruned,
     graph: ir.Model,
     unpruned: Sequence[Lowered],
@@ -113,8 +128,8 @@ def pruning_facts(
     """pruned: how it was cut; graph: what came of it, simplified and in float; what was reached is told later."""
     channels = pruned.channels
     return PruningFacts(
-        goal=goal[0],
-        asked=goal[1],
+        goal=None if goal is None else goal[0],
+        asked=None if goal is None else goal[1],
         reached=None,
         score=score,
         macs=sum(cost.macs_by_node(graph).values()),
@@ -132,6 +147,22 @@ def pruning_facts(
         uncut=tuple(UncutChannels(name=one.name, channels=one.channels, why=one.why) for one in channels.blocked),
         trials=tuple(trials),
         training=training,
+    )
+
+
+def sparsity_facts(asked: float | str | None, sparse: Sparse, graph: ir.Model) -> SparsityFacts:
+    """sparse: as zeros were set; graph: what came of it; sizes are told later."""
+    from edgekit.prune.sparsify import zeros  # not at the top: torch takes seconds to import
+
+    empty, weights = zeros(graph)
+    pattern = isinstance(asked, str)
+    return SparsityFacts(
+        asked=asked if isinstance(asked, str) else f"{asked:.0%}",
+        weights=weights,
+        zeros=empty,
+        dense=tuple(DenseLayer(name=layer.name, why=layer.why) for layer in sparse.dense),
+        speed_ups={**NO_SPEED_UP, "TensorRT": IN_FOURS if pattern else NOT_IN_FOURS},
+        level=DEFLATE_LEVEL,
     )
 
 

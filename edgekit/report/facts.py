@@ -164,20 +164,46 @@ class PruningTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DenseLayer:
+    """A layer that a pattern of zeros does not fit. name: of its node; why: completes "... stays dense, because"."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsityFacts:
+    """Single weights that were set to zero, by their size.
+
+    asked: share of the weights of all layers, or "2:4"; weights, zeros: of these layers, as they are in the end; dense:
+    layers that 2:4 does not fit; deflated_bytes: file -> its size once it is compressed by deflate at `level`, those of
+    the unpruned model too; speed_ups: runtime -> what zeros win there in time, in words: "none: ..." where it is none.
+    """
+
+    asked: str
+    weights: int
+    zeros: int
+    dense: tuple[DenseLayer, ...]
+    speed_ups: dict[str, str]
+    level: int
+    deflated_bytes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PruningFacts:
     """How channels were cut.
 
-    goal: "macs", "params", "size" or "latency"; asked: share of the unpruned model's to be left at most; reached: what
-    is left, for latency as measured at the end in the slowest runtime, None where it was not; score: what told which
-    channels matter; macs, parameters: of the pruned model (`model` has those of the unpruned one); unpruned_bytes: file
-    of the unpruned model -> its size; trials: what was tried for a goal that only a file tells; training: the
-    fine-tuning, None without.
+    goal: "macs", "params", "size" or "latency", None where no channel was cut; asked: share of the unpruned model's to
+    be left at most; reached: what is left, for latency as measured at the end in the slowest runtime, None where it was
+    not; score: what told which channels matter; macs, parameters: of the pruned model (`model` has those of the
+    unpruned one); unpruned_bytes: file of the unpruned model -> its size; trials: what was tried for a goal that only a
+    file tells; training: the fine-tuning, None without; sparsity: None where no weight was set to zero.
     """
 
-    goal: str
-    asked: float
+    goal: str | None
+    asked: float | None
     reached: float | None
-    score: str
+    score: str | None
     macs: int
     parameters: int
     unpruned_bytes: dict[str, int]
@@ -185,6 +211,7 @@ class PruningFacts:
     uncut: tuple[UncutChannels, ...]
     trials: tuple[PruningTrial, ...] = ()
     training: Training | None = None
+    sparsity: SparsityFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

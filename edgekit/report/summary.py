@@ -49,14 +49,27 @@ def base_of(report: Report) -> str:
     return "float32" if report.pruning is None else UNPRUNED
 
 
+def ups_of(report: Report, base: str) -> dict[str, float]:
+    """As `speed_ups`; without float files that differ from the unpruned ones by zeros alone, which no runtime skips."""
+    ups = speed_ups(report.latencies, base)
+    return {label: up for label, up in ups.items() if is_integer(label) or not _only_sparse(report)}
+
+
+def _only_sparse(report: Report) -> bool:
+    return report.pruning is not None and report.pruning.goal is None
+
+
 def headline(report: Report) -> str:
     """The result in one sentence; empty where nothing was pruned or quantized."""
     made = [file for file in report.files if file.precision in INTEGERS] or _pruned_files(report)
     if not made:
         return ""
-    name = made[0].precision.replace("int", "INT") if made[0].precision in INTEGERS else "pruned"
+    floats = "sparse" if _only_sparse(report) else "pruned"
+    name = made[0].precision.replace("int", "INT") if made[0].precision in INTEGERS else floats
     noun = f"the {name} file is" if len(made) == 1 else f"the {name} files are"
     costs = [part for part in (_smaller(report, made), _faster(report, made)) if part]
+    if name == "sparse":
+        costs = [f"{_deflated(report, made)}, and no faster"]
     said = [f"{noun} {', '.join(costs)}"] if costs else []
     labels = [file.label for file in made]
     worse = _worse(report.verification, labels) or _away(report, labels)
@@ -73,7 +86,7 @@ def warnings(report: Report) -> tuple[str, ...]:
         said.append(f"uncalibrated: no samples were given to calibrate on, so inputs were synthesised{unknown}")
     said += _of_pruning(report)
     for base in dict.fromkeys(("float32", base_of(report))):
-        for label, up in speed_ups(report.latencies, base).items():
+        for label, up in ups_of(report, base).items():
             if round(up, 2) < 1:
                 kind = label.partition(" ")[2]
                 said.append(f"{label} is slower than {base} {kind} on this machine: {up:.2f} times its speed")
@@ -139,7 +152,7 @@ def calibration_doubts(report: Report) -> tuple[str, ...]:
 def pruning_lines(report: Report) -> tuple[str, str]:
     """What is left of the model, and where it was cut; empty without pruning."""
     facts, model = report.pruning, report.model
-    if facts is None:
+    if facts is None or facts.goal is None or facts.asked is None:
         return "", ""
     left = f"{units.count(model.parameters)} -> {units.count(facts.parameters)} parameters"
     left += f" ({units.percent(facts.parameters / model.parameters)})"
@@ -166,6 +179,27 @@ def pruning_lines(report: Report) -> tuple[str, str]:
     return f"{left}; {asked}", where
 
 
+def sparsity_lines(report: Report) -> dict[str, str]:
+    """Which weights are zero, and what that wins; empty where none was set to zero."""
+    facts = report.pruning.sparsity if report.pruning is not None else None
+    if facts is None:
+        return {}
+    share = units.percent(facts.zeros / facts.weights)
+    said = f"{share} of {units.count(facts.weights)} weights are zero; asked for {facts.asked}"
+    if facts.dense:
+        reasons = Counter(layer.why for layer in facts.dense).most_common(REASONS_SAID)
+        said += f"; {units.plural(len(facts.dense), 'layer')} without: {'; '.join(why for why, _ in reasons)}"
+    sizes = []
+    for label, size in facts.deflated_bytes.items():
+        if label.startswith(UNPRUNED):
+            continue
+        before = facts.deflated_bytes.get(f"{UNPRUNED} {label.rpartition(' ')[2]}")
+        unpruned = "" if before is None else f" (unpruned {units.size(before)})"
+        sizes.append(f"{label} {units.size(size)}{unpruned}")
+    won = "; ".join(f"{runtime}: {what}" for runtime, what in facts.speed_ups.items())
+    return {"sparsity": said, "deflated": f"{', '.join(sizes)}; zlib, level {facts.level}", "speed-up": won}
+
+
 def _of_pruning(report: Report) -> list[str]:
     """What a pruned model does not do as it should."""
     facts = report.pruning
@@ -176,8 +210,8 @@ def _of_pruning(report: Report) -> list[str]:
         said.append("accuracy was not restored: nothing was fine-tuned; give samples to learn from with --train")
     elif not facts.training.kept:
         said.append("accuracy was not restored: fine-tuning made it no better, so it was not kept; give a smaller --lr")
-    if facts.reached is not None and facts.reached > facts.asked:
-        of, got = GOAL_NAMES[facts.goal], units.percent(facts.reached)
+    if facts.goal is not None and facts.asked is not None and (facts.reached or 0.0) > facts.asked:
+        of, got = GOAL_NAMES[facts.goal], units.percent(facts.reached or 0.0)
         said.append(f"{got} of the {of} is left, measured in the end; {units.percent(facts.asked)} was asked for")
     if _over_in_float(report):
         said.append("the pruned model is over the budget in float already: prune less, or fine-tune it for longer")
@@ -250,6 +284,15 @@ def _smaller(report: Report, made: Sequence[FileFacts]) -> str:
     return f"{_span([1 / ratio for ratio in ratios], 2)} the size of the {whole} one"
 
 
+def _deflated(report: Report, made: Sequence[FileFacts]) -> str:
+    """As much smaller as sparse files are once they are compressed."""
+    sparsity = report.pruning.sparsity if report.pruning is not None else None
+    sizes = sparsity.deflated_bytes if sparsity is not None else {}
+    bases = {file.label: sizes.get(f"{UNPRUNED} {file.label.rpartition(' ')[2]}") for file in made}
+    ratios = [base / sizes[label] for label, base in bases.items() if base is not None and label in sizes]
+    return f"{_span(ratios, 1)} smaller once deflated" if ratios else "as large as they were"
+
+
 def _grown(files: Sequence[FileFacts]) -> list[str]:
     """The integer files that are larger than the float one."""
     whole = max((file.size_bytes for file in files if file.precision == "float32"), default=0)
@@ -260,7 +303,7 @@ def _grown(files: Sequence[FileFacts]) -> list[str]:
 
 
 def _faster(report: Report, made: Sequence[FileFacts]) -> str:
-    known = speed_ups(report.latencies, base_of(report))
+    known = ups_of(report, base_of(report))
     ups = [known[file.label] for file in made if file.label in known]
     whole = "float" if report.pruning is None else "the unpruned model"
     if not ups:

@@ -12,7 +12,7 @@ from rich.text import Text
 from edgekit import units
 from edgekit.plain import plain
 from edgekit.report.facts import Report
-from edgekit.report.summary import UNPRUNED, base_of, is_integer, metric_name, speed_ups, value_in_words
+from edgekit.report.summary import UNPRUNED, base_of, is_integer, metric_name, ups_of, value_in_words
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
@@ -27,7 +27,7 @@ def file_table(report: Report, gap: str) -> Table:
     scores = {score.label: score for score in _all_scores(verification)}
     files = {file.label: file for file in report.files}
     latencies = {latency.label: latency for latency in report.latencies}
-    ups = speed_ups(report.latencies, base_of(report))
+    ups = ups_of(report, base_of(report))
     unkept = report.pruning.unpruned_bytes if report.pruning is not None else {}
     flips = verification is not None and _has_flips(verification)
     table = _new_table(verification, gap, flips=flips, latency=bool(latencies), size=True)

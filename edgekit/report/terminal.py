@@ -28,6 +28,7 @@ from edgekit.report.summary import (
     precision_shares,
     pruning_lines,
     scale_spread,
+    sparsity_lines,
     training_line,
     warnings,
 )
@@ -102,7 +103,8 @@ def _model_lines(report: Report) -> Table:
     elif report.pruning is not None and report.data is not None and report.data.evaluation is not None:
         judged = f"judged on {units.whole(report.data.evaluation_count)} of {plain(report.data.evaluation)}"
         grid.add_row(_key("data"), Text(judged))
-    for word, line in zip(("pruned", "channels"), pruning_lines(report), strict=True):
+    pruned = dict(zip(("pruned", "channels"), pruning_lines(report), strict=True))
+    for word, line in (pruned | sparsity_lines(report)).items():
         if line:
             grid.add_row(_key(word), Text(plain(line)))
     return grid

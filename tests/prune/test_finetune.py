@@ -11,6 +11,7 @@ from edgekit.progress import SILENT
 from edgekit.prune import Goal, prune
 from edgekit.prune.cut import survivors
 from edgekit.prune.finetune import finetune, mend
+from edgekit.prune.sparsify import NO_MASKS, sparsify, zeros
 from edgekit.run.teach import Wanted
 from edgekit.run.torch_view import to_torch
 from edgekit.run.train import Course
@@ -28,10 +29,12 @@ Y = np.concatenate([run(MODEL, {"x": X[i : i + 1]})["y"] for i in range(len(X))]
 LABELS = Y.argmax(1)
 
 
-def tuned(path, samples=X, lr=0.02, distilled=0.5, resume=False, batch=16, cut=CUT, left=None, augment=()):
+def tuned(
+    path, samples=X, lr=0.02, distilled=0.5, resume=False, batch=16, cut=CUT, left=None, augment=(), masks=NO_MASKS
+):
     course = Course(epochs=4, batch=batch, lr=lr, augment=augment)
     wanted = Wanted(course=course, distilled=distilled, checkpoint=path / "net.training", resume=resume)
-    return finetune(cut, MODEL, load_samples(samples).renamed(["x"]), wanted, SILENT, left)
+    return finetune(cut, MODEL, load_samples(samples).renamed(["x"]), wanted, SILENT, left, masks)
 
 
 def weights_of(graph) -> dict[str, bytes]:
@@ -102,6 +105,18 @@ def test_a_training_is_repeated_bit_by_bit_and_gone_on_with(tmp_path, how) -> No
     with pytest.raises(EdgekitError) as refused:
         tuned(tmp_path, lr=0.01, resume=True, **how)
     assert refused.value.code == "EK923"
+
+
+@pytest.mark.parametrize("left", [None, LEFT], ids=["plain", "norms"])
+def test_weights_that_are_zero_stay_so(tmp_path, left) -> None:
+    sparse = sparsify(CUT, 0.6)
+    how = {"cut": checked(sparse.graph), "left": left, "masks": sparse.masks}
+    found, training = tuned(tmp_path, **how)
+    assert training.kept
+    assert zeros(checked(found)) == zeros(sparse.graph)
+    assert weights_of(found) != weights_of(sparse.graph)
+    again, same = tuned(tmp_path, resume=True, **how)
+    assert weights_of(again) == weights_of(found) and same == training
 
 
 def test_what_comes_in_is_left_as_it_is(tmp_path) -> None:
