@@ -23,6 +23,7 @@ Change = Literal["flip", "shift", "noise"]
 SHIFT = 1 / 8  # of height and width; Krizhevsky 2009 and He et al. 2015, arXiv:1512.03385, section 4.2: 4 of 32 pixels
 NOISE = 0.3
 IMAGE_AXES = 4
+COLOURS = (1, 3)  # channels of an image
 
 
 def augmented(batch: Batch, changes: Sequence[Change], seed: Sequence[int], axes: tuple[int, int]) -> Batch:
@@ -47,7 +48,11 @@ def augmented(batch: Batch, changes: Sequence[Change], seed: Sequence[int], axes
 
 
 def image_axes(samples: Samples) -> tuple[int, int]:
-    return (2, 3) if samples.preprocess.model_layout == "nchw" else (1, 2)
+    """Height and width of a batch. Arrays come as the model takes them, whatever nobody said of its layout: channels
+    that are few and last are last."""
+    images = [shape for shape, _ in samples.signature.values() if len(shape) == IMAGE_AXES - 1]
+    last = bool(images) and all(shape[2] in COLOURS and min(shape[:2]) > max(COLOURS) for shape in images)
+    return (1, 2) if last or samples.preprocess.model_layout == "nhwc" else (2, 3)
 
 
 def check_augmentable(samples: Samples, changes: Sequence[Change]) -> None:

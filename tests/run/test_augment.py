@@ -64,6 +64,21 @@ def test_channels_may_come_last() -> None:
     assert image_axes(SAMPLES) == NCHW
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((16, 8, 3), (1, 2)),
+        ((49, 10, 1), (1, 2)),
+        ((3, 16, 8), NCHW),
+        ((1, 49, 10), NCHW),
+        ((16, 4, 4), NCHW),
+        ((3, 16, 3), NCHW),
+    ],
+)
+def test_arrays_whose_channels_come_last_are_told_by_their_shape(shape, axes) -> None:
+    assert image_axes(load_samples(np.zeros((4, *shape), np.float32))) == axes
+
+
 def test_noise_is_a_share_of_what_samples_differ_by() -> None:
     x = X.copy()
     x[:, :, :4] = 1.0  # alike in all
