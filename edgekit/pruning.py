@@ -130,7 +130,7 @@ def _reached(
             with run.progress.step("pruning"):
                 found = goals.reached(share, "size", cut, lambda one: _sizes(run, one.pruned.graph, unpruned))
         case "latency":
-            if run.recipe.output.resume and (known := _measured_before(run)) is not None:
+            if run.recipe.output.resume and (known := _measured_before(run, share)) is not None:
                 return cut(known.share).pruned, known.trials
             with run.progress.step("pruning, and measuring what is left"):
                 found = goals.reached(
@@ -141,14 +141,15 @@ def _reached(
                     margin=MARGIN,
                 )
             if run.data.training is not None:
-                _remember(run, _Measured(found.candidate.share, found.trials))
+                _remember(run, _Measured(share, found.candidate.share, found.trials))
     return found.candidate.pruned, found.trials
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """share: of the MACs that keeps the latency."""
+    """asked: share of the latency that is to be left; share: of the MACs that keeps it."""
 
+    asked: float
     share: float
     trials: tuple[PruningTrial, ...]
 
@@ -158,22 +159,31 @@ def _remember(run: Run, found: _Measured) -> None:
     run.outputs.measured.write_text(to_json(found), encoding="utf-8")
 
 
-def _measured_before(run: Run) -> _Measured | None:
-    """By the interrupted run; None where it was interrupted for another goal. Raises EK923 for a file that is none."""
+def _measured_before(run: Run, asked: float) -> _Measured | None:
+    """By the interrupted run; None where its goal was none of latency. Raises EK923 for a file that is none, or of
+    another latency."""
     path = run.outputs.measured
     if not path.exists():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         trials = tuple(PruningTrial(left=float(one["left"]), costs=dict(one["costs"])) for one in found["trials"])
-        return _Measured(float(found["share"]), trials)
+        known = _Measured(float(found["asked"]), float(found["share"]), trials)
     except (ValueError, KeyError, TypeError) as broken:
-        raise EdgekitError(
-            "EK923",
-            f"cannot resume from '{path}'",
-            "it does not hold what an interrupted run measured",
-            f"delete it and '{run.outputs.finetuning.name}', and leave --resume out",
-        ) from broken
+        raise _not_measured(run, "it does not hold what an interrupted run measured") from broken
+    if known.asked != asked:
+        before, now = units.percent(known.asked), units.percent(asked)
+        raise _not_measured(run, f"it was measured for {before} of the latency, and {now} is asked for")
+    return known
+
+
+def _not_measured(run: Run, why: str) -> EdgekitError:
+    return EdgekitError(
+        "EK923",
+        f"cannot resume from '{run.outputs.measured}'",
+        why,
+        f"delete it and '{run.outputs.finetuning.name}', and leave --resume out",
+    )
 
 
 def _sizes(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.progress import Progress
 from edgekit.recipe import Recipe
+from edgekit.run.augment import check_augmentable
 from edgekit.samples import Samples
 from edgekit.simplify import simplify, unroll
 from edgekit.verify import suited
@@ -51,11 +52,15 @@ def check_budget(recipe: Recipe, data: Data, progress: Progress, *, calibrates: 
 
 
 def check_teaching(recipe: Recipe, data: Data) -> None:
-    """Before any work is done: EK925 where samples are to be learned from alone, and say nothing."""
+    """Before any work is done: EK925 where samples are to be learned from alone, and say nothing, or where they cannot
+    be changed as was asked for."""
     samples = data.training
-    if samples is None or samples.labels is not None or samples.has_targets:
+    if samples is None:
         return
     prunes, retrains = recipe.prune.wanted, recipe.qat.epochs is not None
+    check_augmentable(samples, [*recipe.prune.augment * prunes, *recipe.qat.augment * retrains])
+    if samples.labels is not None or samples.has_targets:
+        return
     if (prunes and recipe.prune.distill == 0) or (retrains and recipe.qat.distill == 0):
         raise EdgekitError(
             "EK925",

@@ -256,12 +256,30 @@ def test_a_resumed_run_for_a_latency_cuts_as_the_interrupted_one(place, monkeypa
     assert not list((place.folder / "slow").glob("tiny.[fm]*"))
 
 
-def test_what_was_measured_and_cannot_be_read(place):
-    (place.folder / "torn").mkdir()
-    (place.folder / "torn" / "tiny.measured").write_text("{")
-    (place.folder / "torn" / "tiny.finetuning").write_bytes(b"")
-    with pytest.raises(EdgekitError, match="EK923"):
-        pipeline.prune(place.recipe("torn", place.training(), {"resume": True}, prune={"latency": 0.9}))
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("{", "does not hold what an interrupted run measured"),
+        ('{"asked": 0.6, "share": 0.5, "trials": []}', r"measured for 60.0 % of the latency, and 90.0 % is asked for"),
+    ],
+)
+def test_what_was_measured_and_is_of_no_use(place, written, why):
+    folder = place.folder / f"torn{len(written)}"
+    folder.mkdir()
+    (folder / "tiny.measured").write_text(written)
+    (folder / "tiny.finetuning").write_bytes(b"")
+    with pytest.raises(EdgekitError, match=why) as refused:
+        pipeline.prune(place.recipe(folder.name, place.training(), {"resume": True}, prune={"latency": 0.9}))
+    assert refused.value.code == "EK923"
+
+
+def test_samples_that_cannot_be_changed_alike_are_refused_before_any_work(place, monkeypatch):
+    images = np.load(place.folder / "more.npz")["inputs"]
+    np.savez(place.folder / "more-targets.npz", inputs=images, targets=np.zeros((COUNT, 5), np.float32))
+    monkeypatch.setattr("edgekit.start.loaded", None)
+    data = place.training(training=str(place.folder / "more-targets.npz"))
+    with pytest.raises(EdgekitError, match="would have to be changed alike"):
+        pipeline.prune(place.recipe("moved", data, prune={"macs": 0.7, "augment": ("flip",)}))
 
 
 def test_an_interruption_before_the_first_step_leaves_nothing(place, monkeypatch):
