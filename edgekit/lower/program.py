@@ -56,16 +56,17 @@ def to_program(graph: ir.Model) -> Program:
 
 
 def _named(view: TorchView) -> nn.Module:
-    """A module with the graph's inputs as parameters and its outputs as a tuple."""
+    """A module with the graph's inputs as parameters, and its output, or its outputs as a tuple."""
 
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.program = view
 
-        def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
             found = self.program(dict(zip(view.inputs, given, strict=True)))
-            return tuple(found[name] for name in view.outputs)
+            outputs = tuple(found[name] for name in view.outputs)
+            return outputs[0] if len(outputs) == 1 else outputs
 
     parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("self", *_identifiers(view.inputs))]
     Model.forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
