@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
+import edgekit
 from edgekit import pipeline
 from edgekit.capture import Source, capture, load
 from edgekit.errors import EdgekitError
@@ -138,6 +140,23 @@ def test_the_program_loads_again_and_computes_the_same(place):
     (found,) = run(again, {again.graph.inputs[0].name: images}).values()
     expected = run((place.folder / "out" / "tiny.onnx").read_bytes(), {"image": images})["scores"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_program_is_trained_by_a_loop_of_ones_own_and_quantized(place, report):
+    module = torch.export.load(place.folder / "out" / "tiny.pt2").module()
+    samples = np.load(place.folder / "more.npz")
+    images, labels = torch.from_numpy(samples["inputs"]), torch.from_numpy(samples["labels"])
+    optimizer, losses = torch.optim.Adam(module.parameters(), lr=5e-3), []
+    for _ in range(20):
+        loss = torch.nn.functional.cross_entropy(module(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] / 2
+    again = edgekit.quantize(module, str(place.folder / "samples.npz"), out=place.folder / "own")
+    assert again.model.parameters == report.pruning.parameters
+    assert again.verification.reference.value > report.verification.scores[0].value
 
 
 @pytest.mark.slow

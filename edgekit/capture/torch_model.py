@@ -22,6 +22,7 @@ from torch import nn
 from edgekit.artifact import Arrays
 from edgekit.capture import called, factory, shapes, torch_file
 from edgekit.capture.captured import Loaded, Source, sha256_of
+from edgekit.capture.quiet import quiet
 from edgekit.capture.sniff import Form
 from edgekit.progress import Advance
 
@@ -47,7 +48,8 @@ def loaded(source: Source, form: Form | None, signature: shapes.Signature | None
 def _own(module: nn.Module) -> tuple[nn.Module, list[str]]:
     """A copy to change as we like, since the module is the user's; notes."""
     try:
-        return copy.deepcopy(module).cpu(), []
+        with quiet():
+            return copy.deepcopy(module).cpu(), []
     except Exception as refused:  # whatever its attributes raise; torch's own for computed ones, as of weight_norm
         return module, [f"the module cannot be copied ({type(refused).__name__}): it is itself in evaluation mode now"]
 
