@@ -43,6 +43,7 @@ TRAINING_ARGUMENT = {
 }
 IMAGE_CHANNELS = (1, 3, 4)
 FIRST_LINES = 3  # of torch's message
+NO_FORM = r"No ONNX function found for <OpOverload\(op='([\w.]+)'"  # how torch's exporter names what it does not know
 
 
 def export(module: nn.Module, inputs: Sequence[Input], model: str) -> tuple[ExportedProgram, tuple[str, ...]]:
@@ -142,9 +143,37 @@ def not_exportable(model: str, broken: BaseException) -> EdgekitError:
     )
 
 
+def _not_translatable(program: ExportedProgram, model: str, broken: Exception) -> EdgekitError:
+    """An operation without an ONNX form, by its name and the user's line."""
+    named = re.search(NO_FORM, str(_root(broken)))
+    if named is None:
+        return not_exportable(model, broken)
+    return EdgekitError(
+        "EK203",
+        f"torch cannot export '{model}'",
+        f"torch has no ONNX form of {named[1]}{_line_of_op(program, named[1])}",
+        "write that line in other operations, or export the model to ONNX yourself and give that file",
+    )
+
+
+def _line_of_op(program: ExportedProgram, op: str) -> str:
+    """Of the op itself, or of the one that torch took apart into it and others ('aten.rrelu_with_noise')."""
+    targets = {str(node.target).removesuffix(".default"): node for node in program.graph.nodes}
+    near = max((target for target in targets if op.startswith(target)), key=len, default=None)
+    return "" if near is None else _told_line(str(targets[near].meta.get("stack_trace")))
+
+
+def _root(broken: BaseException) -> BaseException:
+    """What torch's exporter ran into; its own error only says which of its steps that was."""
+    while isinstance(broken, torch.onnx.OnnxExporterError) and broken.__cause__ is not None:
+        broken = broken.__cause__
+    return broken
+
+
 def _why(broken: BaseException) -> str:
-    lines = [line.strip() for line in str(broken).splitlines() if line.strip()]
-    return f"{type(broken).__name__}: {' '.join(lines[:FIRST_LINES])[:400]}"
+    root = _root(broken)
+    lines = [line.strip() for line in str(root).splitlines() if line.strip()]
+    return f"{type(root).__name__}: {' '.join(lines[:FIRST_LINES])[:400]}"
 
 
 def _line_of(broken: BaseException) -> str:
@@ -154,7 +183,11 @@ def _line_of(broken: BaseException) -> str:
         if found := user_code.at_line(cause):
             return found
         cause = cause.__cause__ or cause.__context__
-    told = re.findall(r'File "([^"]+)", line (\d+), in (\w+)', str(broken))
+    return _told_line(str(broken))
+
+
+def _told_line(trace: str) -> str:
+    told = re.findall(r'File "([^"]+)", line (\d+), in (\w+)', trace)
     mine = [(Path(file).name, line, name) for file, line, name in told if user_code.is_users(file)]
     return " ({}:{}, in {})".format(*mine[-1]) if mine else ""
 
@@ -191,7 +224,7 @@ def to_graph(program: ExportedProgram, inputs: Sequence[Input], model: str) -> i
         with quiet():
             exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=OPSET)
     except Exception as broken:
-        raise not_exportable(model, broken) from broken
+        raise _not_translatable(program, model, broken) from broken
     assert exported is not None
     graph: ir.Model = exported.model
     if graph.functions:

@@ -55,6 +55,11 @@ class Detector(nn.Module):
         return Detection(x * 2, x.sum(1))
 
 
+class Noisy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.rrelu(x)  # no ONNX form
+
+
 class Row(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return inputs[0] + 2 * inputs[1]
@@ -183,6 +188,14 @@ def test_a_branch_on_values_is_named_by_its_line(refused: Refused) -> None:
     error = refused(f"{__file__}:Branches", inputs={"x": VECTOR})
     assert (error.code, error.exit) == ("EK203", Exit.UNSUPPORTED)
     line = next(n for n, text in enumerate(Path(__file__).read_text().splitlines(), 1) if "the line that" in text)
+    assert f"(test_from_torch.py:{line}, in forward)" in error.why
+
+
+def test_an_operation_without_an_onnx_form_is_named_with_its_line(refused: Refused) -> None:
+    error = refused(f"{__file__}:Noisy", inputs={"x": VECTOR})
+    line = next(n for n, text in enumerate(Path(__file__).read_text().splitlines(), 1) if "no ONNX form" in text)
+    assert (error.code, error.exit) == ("EK203", Exit.UNSUPPORTED)
+    assert "aten.rrelu" in error.why
     assert f"(test_from_torch.py:{line}, in forward)" in error.why
 
 
