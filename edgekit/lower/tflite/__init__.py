@@ -21,6 +21,7 @@ from edgekit.lower.tflite import (
     curves,
     elementwise,
     flatbuffer,
+    groups,
     index,
     kernels,
     layout,
@@ -61,7 +62,7 @@ def to_tflite(graph: ir.Model, *, nhwc: bool, io_int8: bool, metadata: Mapping[s
     graph = qdq.with_batch_one(settle_pools(graph))
     _check_known(graph)
     _check_sizes(graph)
-    program = obey(spread.spread(read(graph, io_int8=io_int8)))
+    program = obey(spread.spread(groups.absorb_groups(read(graph, io_int8=io_int8))))
     program = rows.absorb_rows(rewrite.absorb_unflattens(rewrite.exchange_depth(shuffles.absorb_shuffles(program))))
     program = rewrite.absorb_flattens(program, layout.choose(program, nhwc=nhwc))
     draft = lowered(program, layout.choose(program, nhwc=nhwc))

@@ -375,6 +375,27 @@ def chains() -> Rows:
             {"w": weights(5, 6, 2, 2), "shape": np.asarray([1, 5, 16]), "v": weights(5, 7)},
         ),
     )
+    yield (
+        "group-norm",
+        Graph(
+            {"x": IMAGE},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
+                node("Reshape", ["a", "rows"], ["b"]),
+                node("InstanceNormalization", ["b", "s", "t"], ["n"], epsilon=1e-3),
+                node("Reshape", ["n", "image"], ["d"]),
+                node("Conv", ["d", "v"], ["y"], kernel_shape=[1, 1]),
+            ],
+            {
+                "w": weights(4, 6, 3, 3),
+                "rows": np.asarray([0, 2, -1]),
+                "s": weights(2, 1)[:, 0],
+                "t": weights(2, 1, seed=2)[:, 0],
+                "image": np.asarray([1, 4, 7, 6]),
+                "v": weights(4, 4, 1, 1),
+            },
+        ),
+    )
     constants = {"w": weights(5, 3, 4, 4), "v": weights(60, 12), "b": weights(60, 1)[:, 0]}
     nodes = [
         node("Gemm", ["x", "v", "b"], ["a"], transB=1),

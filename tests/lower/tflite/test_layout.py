@@ -18,6 +18,7 @@ FREE = (
     "conv1d-chain",
     "depthtospace-crd-conv",
     "add-after-conv",
+    "group-norm",
 )
 
 
@@ -63,11 +64,13 @@ def test_no_transpose_in_a_cnn(int8: bool) -> None:
     )  # the input
 
 
+@pytest.mark.parametrize("int8", [False, True])
 @pytest.mark.parametrize("name", FREE)
-def test_no_transpose(name: str) -> None:
+def test_no_transpose(name: str, int8: bool) -> None:
     case = cases()[name]
-    borders = sum(len(shape) == 3 for shape in case.inputs.values()) * 2  # a signal keeps the model's order
-    assert lowered(case, int8=False).transposes <= borders
+    # a signal or a volume keeps the model's order
+    borders = sum(len(shape) in (3, 5) for shape in case.inputs.values()) * 2
+    assert lowered(case, int8=int8).transposes <= borders
 
 
 def test_transposes_move_int8() -> None:
