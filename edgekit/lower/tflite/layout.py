@@ -93,6 +93,13 @@ def _reshape(node: Node, stored: Orders) -> Placement:
     return _takes(node, [take, (0,)]), (give,)
 
 
+def _expand(node: Node, stored: Orders) -> Placement:
+    """Like its operand; what has fewer axes is taken plain and widened by the lowering."""
+    x, rank = node.input(0), node.output.rank
+    order = _order(x, stored) if x.rank == rank else plain(rank)
+    return _takes(node, [order if x.rank == rank else plain(x.rank), (0,)]), (order,)
+
+
 def _softmax(node: Node, stored: Orders) -> Placement:
     order = _order(node.input(0), stored)
     axis = node.attributes.get("axis", -1) % node.input(0).rank
@@ -172,6 +179,7 @@ RULES: Mapping[str, Callable[[Node, Orders], Placement]] = {
     "TopK": _top,
     "Transpose": _transpose,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
+    "Expand": _expand,
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     "MatMul": _matmul,
     "Gather": _gather,

@@ -396,6 +396,20 @@ def chains() -> Rows:
             },
         ),
     )
+    yield (
+        "image-pooling",
+        Graph(
+            {"x": IMAGE},
+            [
+                node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
+                node("GlobalAveragePool", ["a"], ["p"]),
+                node("Expand", ["p", "shape"], ["e"]),
+                node("Concat", ["e", "a"], ["c"], axis=1),
+                node("Conv", ["c", "v"], ["y"], kernel_shape=[1, 1]),
+            ],
+            {"w": weights(5, 6, 3, 3), "shape": np.asarray([1, 5, 7, 6]), "v": weights(4, 10, 1, 1)},
+        ),
+    )
     constants = {"w": weights(5, 3, 4, 4), "v": weights(60, 12), "b": weights(60, 1)[:, 0]}
     nodes = [
         node("Gemm", ["x", "v", "b"], ["a"], transB=1),

@@ -19,6 +19,7 @@ FREE = (
     "depthtospace-crd-conv",
     "add-after-conv",
     "group-norm",
+    "image-pooling",
 )
 
 
