@@ -89,22 +89,27 @@ def _counts(node: Node) -> Array:
 
 
 def _in_two_steps(node: Node) -> Iterator[Node]:
-    """Depth as more channels while height and width are pooled, then height and width as one axis."""
+    """Depth as more images while height and width are pooled, then height and width as one axis. The channels stay
+    apart from both, so that nothing moves where they are stored last."""
     x, result, window = node.input(0), node.output, _window(node)
-    batch, channels, depth, *_ = x.shape
-    plane = result.shape[3:]
-    slices = _shaped(x, "slices", (batch, channels * depth, *x.shape[3:]))
-    pooled = _shaped(result, "pooled", (batch, channels * depth, *plane))
+    batch, channels, depth, *image = x.shape
+    plane, deep = result.shape[3:], result.shape[2]
+    slices = _shaped(x, "slices", (batch, depth, channels, *image))
+    images = _shaped(x, "images", (batch * depth, channels, *image))
+    pooled = _shaped(result, "pooled", (batch * depth, channels, *plane))
+    rows = _shaped(result, "rows", (batch, depth, channels, prod(plane)))
     columns = _shaped(result, "columns", (batch, channels, depth, prod(plane)))
-    deep = _shaped(result, "deep", (batch, channels, result.shape[2], prod(plane)))
+    lines = _shaped(result, "lines", (batch, channels, deep, prod(plane)))
     across = {key: _some(values, (1, 2)) for key, values in window.items()}
     along = {key: _first(key, values) for key, values in window.items()}
     kept = {key: node.attributes[key] for key in ("count_include_pad",) if key in node.attributes}
-    yield _node(node, "Reshape", (x,), slices)
-    yield from _spread(_node(node, node.op, (slices,), pooled, {**across, **kept}))
-    yield _node(node, "Reshape", (pooled,), columns)
-    yield from _spread(_node(node, node.op, (columns,), deep, {**along, **kept}))
-    yield _node(node, "Reshape", (deep,), result)
+    yield _node(node, "Transpose", (x,), slices, {"perm": (0, 2, 1, 3, 4)})
+    yield _node(node, "Reshape", (slices,), images)
+    yield from _spread(_node(node, node.op, (images,), pooled, {**across, **kept}))
+    yield _node(node, "Reshape", (pooled,), rows)
+    yield _node(node, "Transpose", (rows,), columns, {"perm": (0, 2, 1, 3)})
+    yield from _spread(_node(node, node.op, (columns,), lines, {**along, **kept}))
+    yield _node(node, "Reshape", (lines,), result)
 
 
 def _some(values: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:

@@ -410,6 +410,21 @@ def chains() -> Rows:
             {"w": weights(5, 6, 3, 3), "shape": np.asarray([1, 5, 7, 6]), "v": weights(4, 10, 1, 1)},
         ),
     )
+    yield (
+        "pools-in-three-dimensions",
+        Graph(
+            {"x": (1, 2, 5, 6, 7)},
+            [
+                node("Relu", ["x"], ["r"]),
+                node("Conv", ["r", "w"], ["a"], kernel_shape=[1, 1, 1]),
+                node("MaxPool", ["a"], ["m"], kernel_shape=[2, 2, 2], strides=[1, 2, 2]),
+                node("Conv", ["m", "v"], ["c"], kernel_shape=[1, 1, 1]),
+                node("AveragePool", ["c"], ["p"], kernel_shape=[1, 2, 2]),
+                node("Conv", ["p", "u"], ["y"], kernel_shape=[1, 1, 1]),
+            ],
+            {"w": weights(3, 2, 1, 1, 1), "v": weights(4, 3, 1, 1, 1), "u": weights(3, 4, 1, 1, 1)},
+        ),
+    )
     constants = {"w": weights(5, 3, 4, 4), "v": weights(60, 12), "b": weights(60, 1)[:, 0]}
     nodes = [
         node("Gemm", ["x", "v", "b"], ["a"], transB=1),

@@ -20,6 +20,7 @@ FREE = (
     "add-after-conv",
     "group-norm",
     "image-pooling",
+    "pools-in-three-dimensions",
 )
 
 
