@@ -21,7 +21,7 @@ import onnx_ir as ir
 from edgekit import affine
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts, marks
-from edgekit.quantize import deviations, islands, quotients, reasons, spectra
+from edgekit.quantize import deviations, ends, islands, quotients, reasons, spectra
 from edgekit.quantize.scheme import DEFAULT, FLOAT_IN_TENSORRT, NO_TENSORRT_KERNEL, Scheme, fixed_scale
 from edgekit.quantize.union import Key, Union
 from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL, Widths, widths
@@ -133,6 +133,7 @@ def assign(
     nodes: dict[str, ir.Node] = {}
     kept: dict[str, str] = {}
     masked, spectral = reasons.masked_values(graph.graph), spectra.before_roots(graph.graph, _moves)
+    joined = ends.joins_for_callers(graph.graph, _moves)
     divided, normed = quotients.before_divisions(graph.graph, _moves), deviations.written_out(graph.graph)
     for node in graph.graph:
         if not facts.is_float(node.outputs[0]):
@@ -147,6 +148,8 @@ def assign(
             reason = reasons.CLAMPS_FLOATS
         if reason is None and node in normed:
             reason = reasons.SQUARES
+        if reason is None and node in joined and not wider:
+            reason = ends.REASON
         if (
             reason is None
             and spectral.issuperset(node.outputs)

@@ -89,7 +89,8 @@ def block():
         node("Sigmoid", ["s"], ["g"]),
         node("Sub", ["s", "a"], ["d"]),
         node("Add", ["d", "c"], ["e"]),
-        node("Concat", ["e", "g"], axis=1),
+        node("Concat", ["e", "g"], ["j"], axis=1),
+        node("Relu", ["j"]),
     ]
     return graph({"x": (1, 4, 5, 5)}, nodes, {"w": weights(4, 4, 1, 1), "c": weights(1)})
 

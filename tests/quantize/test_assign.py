@@ -69,11 +69,16 @@ def test_a_fixed_scale_goes_along_with_what_moves_it():
 
 
 def test_a_fixed_scale_does_not_crush_its_neighbours():
-    nodes = [conv("x", "a"), node("Sigmoid", ["x"], ["s"]), node("Concat", ["a", "s"], axis=1)]
+    nodes = [
+        conv("x", "a"),
+        node("Sigmoid", ["x"], ["s"]),
+        node("Concat", ["a", "s"], ["c"], axis=1),
+        node("Relu", ["c"]),
+    ]
     found = plan(nodes, W)
     assert found.group_of["s"].fixed == FIXED_SCALES["Sigmoid"]
-    assert found.group_of["y"].values == ("a", "y")
-    assert found.group_of["y"].observed == ("a", "y"), "what the sigmoid adds must count"
+    assert found.group_of["c"].values == ("a", "c")
+    assert found.group_of["c"].observed == ("a", "c"), "what the sigmoid adds must count"
 
 
 def test_constants_that_are_moved_along_count():

@@ -92,7 +92,12 @@ def test_a_clamp_of_a_value_with_other_readers_stays():
 
 
 def test_a_gate_is_requantized_for_its_neighbours():
-    nodes = [node("Conv", ["x", "w"], ["a"]), node("Sigmoid", ["a"], ["s"]), node("Concat", ["s", "a", "s"], axis=1)]
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("Sigmoid", ["a"], ["s"]),
+        node("Concat", ["s", "a", "s"], ["c"], axis=1),
+    ]
+    nodes.append(node("Relu", ["c"]))
     model = near_float(nodes, {"w": W})
     concat = next(made for made in model.graph if made.op_type == "Concat")
     scales = {value.producer().inputs[1] for value in concat.inputs}
