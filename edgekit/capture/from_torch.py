@@ -206,8 +206,15 @@ def traceable(module: nn.Module, inputs: Sequence[Input], model: str) -> nn.Modu
 
 
 def check_inference(program: ExportedProgram, model: str) -> None:
-    """No dropout and no batch statistics: a program traced in training mode cannot be turned into one for inference."""
+    """No dropout and no batch statistics: a program traced in training mode cannot be turned into one for inference.
+
+    Weights may be normalized by themselves (weight standardization): those are the same numbers every time.
+    """
+    varying = set(program.graph_signature.user_inputs)
     for node in program.graph.nodes:
+        if not any(source.name in varying for source in node.all_input_nodes):
+            continue
+        varying.add(node.name)
         trains = TRAINING_ARGUMENT.get(str(node.target))
         if trains is not None and len(node.args) > trains and node.args[trains] is True:
             raise EdgekitError(

@@ -60,6 +60,17 @@ class Noisy(nn.Module):
         return torch.nn.functional.rrelu(x)  # no ONNX form
 
 
+class Standardized(nn.Conv2d):
+    """Its weights have mean 0 and variance 1, by the function for batches."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = nn.functional.batch_norm(self.weight.reshape(1, 4, -1), None, None, training=True, momentum=0.0)
+        return nn.functional.conv2d(x, weight.reshape_as(self.weight), self.bias)
+
+
 class Row(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return inputs[0] + 2 * inputs[1]
@@ -213,6 +224,11 @@ def test_inputs_that_the_model_cannot_take(factory: Path, refused: Refused) -> N
 
 def test_dropout_that_never_stops(refused: Refused) -> None:
     assert refused(f"{__file__}:AlwaysDrops", inputs={"x": VECTOR}).code == "EK205"
+
+
+def test_weights_that_are_standardized() -> None:
+    captured = built(Standardized, inputs={"x": IMAGE["image"]})
+    agrees(captured)
 
 
 def test_torchscript(net: Net, tmp_path: Path, refused: Refused) -> None:
