@@ -22,6 +22,8 @@ from edgekit.simplify.scans import can_unroll, unroll_scan
 from edgekit.simplify.sizes import sizes_of
 
 MOST_ELEMENTS = 1 << 20  # of a folded constant: position tables and masks
+# What weights are standardized with, in every run alike; what it gives is no larger than they are.
+OF_WEIGHTS = frozenset({"Reshape", "ReduceMean", "Add", "Sub", "Mul", "Div", "Sqrt", "Pow", "BatchNormalization"})
 MOST_FILLED = 1 << 28  # of one number over and over, as models without real weights have them: 1 GiB
 RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"})
 # Weights that are only stored in another form are nothing to compute.
@@ -83,7 +85,9 @@ def _results(node: ir.Node, opset: int) -> list[NDArray[np.generic]] | None:
         return None
     if node.op_type == "ConstantOfShape":
         return _filled(node, arrays[0])
-    if sum(array.size for array in arrays if array is not None) > MOST_ELEMENTS or _gives(node) > MOST_ELEMENTS:
+    sizes = [array.size for array in arrays if array is not None]
+    standardizes = node.op_type in OF_WEIGHTS and 0 < _gives(node) <= max(sizes)
+    if max(sum(sizes), _gives(node)) > MOST_ELEMENTS and not standardizes:
         return None
     return _evaluated(node, [array for array in arrays if array is not None], opset)
 

@@ -147,3 +147,16 @@ def test_splits_and_shuffles_of_channels_with_an_open_batch():
     simple = kept(model, simplify(model))
     assert not {"Shape", "Gather", "Div"} & histogram(simple).keys()
     assert all(made.outputs[0].shape.is_static(1) for made in simple.graph)
+
+
+def test_large_weights_are_standardized_once():
+    nodes = [
+        node("ReduceMean", ["w", "first"], ["m"]),
+        node("Sub", ["w", "m"], ["centred"]),
+        node("Transpose", ["centred"], ["t"], perm=[1, 0]),
+        node("MatMul", ["x", "t"]),
+    ]
+    model = graph({"x": (1, 1024)}, nodes, {"w": weights(1025, 1024), "first": np.array([1])})
+    found = histogram(fold_constants(model))
+    assert not {"ReduceMean", "Sub"} & found.keys()
+    assert found["Transpose"] == 1, "a large table is not moved: it may be shared"
