@@ -426,6 +426,17 @@ PAGES: dict[str, Page] = {
     # ---- 7xx: profile ----------------------------------------------------------------------------------------------
     "EK701": Page(Exit.USAGE, "threads below 1", "A runtime needs at least one thread."),
     "EK702": Page(Exit.USAGE, "not a single sample", "Latency is measured with one sample at a time."),
+    "EK761": Page(
+        Exit.UNSUPPORTED,
+        "too large to plan",
+        "Where activations share memory is worked out tensor by tensor and op by op. The file holds so many tensors,"
+        " and they live for so long, that this would take minutes: no net for a small device comes near.",
+    ),
+    "EK762": Page(
+        Exit.UNSUPPORTED,
+        "no file to plan the memory of",
+        "Memory is planned from the ops and tensors of a TFLite file. The file is damaged, or something else.",
+    ),
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
     "EK901": Page(
         Exit.ENVIRONMENT,

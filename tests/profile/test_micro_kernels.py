@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from edgekit.profile import micro_kernels
+from edgekit.profile.flow import Op
+from tests.profile.flows import flow, tensor
+
+
+def op(kind: str, *shapes: tuple[int, ...], dtype: str = "int8") -> tuple[Op, object]:
+    """An op of int8 tensors of these shapes, the last of which it makes."""
+    made = flow(
+        [tensor(str(i), *shape, dtype=dtype) for i, shape in enumerate(shapes)],
+        [(kind, range(len(shapes) - 1), (len(shapes) - 1,))],
+    )
+    return made.ops[0], made
+
+
+def test_measured_and_others_are_apart() -> None:
+    assert not micro_kernels.OTHERS & micro_kernels.SETTINGS_DATA.keys()
+    assert micro_kernels.has_kernel("CONV_2D")
+    assert micro_kernels.has_kernel("SVDF")
+    assert not micro_kernels.has_kernel("POW")
+    assert not micro_kernels.has_kernel("custom mine")
+
+
+@pytest.mark.parametrize(("kind", "shapes", "dtype", "expected"), [
+    ("MEAN", ((1, 8, 8, 5), (2,), (1, 5)), "int8", (16, 8, 20)),
+    ("SUM", ((1, 8, 8, 5), (2,), (1, 5)), "float32", (16, 8)),
+    ("REDUCE_MAX", ((1, 8, 8, 5), (2,), (1, 5)), "int8", (16, 8)),
+    ("REDUCE_MAX", ((8,), (8,)), "int8", ()),  # without axes: no such file is valid
+    ("MIRROR_PAD", ((1, 8), (2, 2), (1, 10)), "int8", (8, 8)),
+    ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), "int8", (4 * 8 * 8 * 7,)),
+    ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), "float32", ()),
+    ("CONV_2D", ((1, 8, 8, 5), (7, 3, 3, 5), (1, 8, 8, 7)), "int8", ()),
+])  # fmt: skip
+def test_scratch(kind: str, shapes: tuple[tuple[int, ...], ...], dtype: str, expected: tuple[int, ...]) -> None:
+    assert micro_kernels.scratch(*op(kind, *shapes, dtype=dtype)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "shapes", "expected"), [
+    ("CONV_2D", ((1, 8, 8, 5), (7, 3, 3, 5), (1, 8, 8, 7)), (28, 28)),
+    ("DEPTHWISE_CONV_2D", ((1, 8, 8, 5), (1, 3, 3, 5), (1, 8, 8, 5)), (20, 20)),
+    ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), (28, 28)),
+    ("FULLY_CONNECTED", ((1, 5), (7, 5), (1, 7)), ()),  # one scale for all weights
+    ("GATHER", ((5, 8), (3,), (3, 8)), (12,)),
+    ("BATCH_MATMUL", ((2, 3), (3, 4), (2, 4)), (40, 12, 12, 12, 28)),
+    ("SOFTMAX", ((1, 4), (1, 4)), ()),
+    ("CONV_2D", ((1, 8),), ()),  # nothing to convolve: no such file is valid
+])  # fmt: skip
+def test_kept(kind: str, shapes: tuple[tuple[int, ...], ...], expected: tuple[int, ...]) -> None:
+    assert micro_kernels.kept_when_prepared(*op(kind, *shapes)) == expected  # type: ignore[arg-type]
+
+
+def test_a_fully_connected_layer_keeps_its_channels_where_it_has_several_scales() -> None:
+    tensors = [tensor("x", 1, 5), tensor("w", 7, 5, constant=True, scales=7), tensor("y", 1, 7)]
+    made = flow(tensors, [("FULLY_CONNECTED", (0, 1), (2,))])
+    assert micro_kernels.kept_when_prepared(made.ops[0], made) == (28, 28)
+
+
+def test_an_op_without_tensors_asks_for_nothing() -> None:
+    made = flow([tensor("x", 4)], [("MEAN", (), ())])
+    assert micro_kernels.scratch(made.ops[0], made) == ()
+    assert micro_kernels.kept_when_prepared(made.ops[0], made) == ()
+
+
+def test_what_was_not_measured_is_guessed() -> None:
+    made, _ = op("SVDF", (1, 4), (1, 4))
+    assert micro_kernels.kept_at_start(made) == micro_kernels.GUESSED_DATA
+    assert micro_kernels.settings_bytes(made) == micro_kernels.GUESSED_SETTINGS
+
+
+def test_convolutions_look_twice() -> None:
+    made, _ = op("CONV_2D", (1, 8, 8, 5), (7, 3, 3, 5), (1, 8, 8, 7))
+    assert len(micro_kernels.peeks(made)) == 6
+    made, _ = op("SOFTMAX", (1, 4), (1, 4))
+    assert len(micro_kernels.peeks(made)) == 2
