@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgekit.profile.measure import Latency
+from edgekit.profile.memory import planned
 from edgekit.report import (
     DataFacts,
     FileFacts,
@@ -16,6 +17,7 @@ from edgekit.report import (
     TensorFacts,
 )
 from edgekit.verify.result import Agreement, Interval, LayerError, Ledger, LedgerRow, Score, Verification
+from tests.profile.flows import flow, tensor
 
 IMAGE = TensorFacts(name="image", dtype="float32", shape=(None, 3, 32, 32))
 LOGITS = TensorFacts(name="logits", dtype="float32", shape=(None, 10))
@@ -43,6 +45,11 @@ MODEL = ModelFacts(
 )
 
 
+MEMORY = planned(
+    flow([tensor("image", 1, 32, 32, 3), tensor("clipped", 1, 32, 32, 3)], [("RELU", (0,), (1,))], outputs=(1,))
+)
+
+
 def file(label: str, size_bytes: int) -> FileFacts:
     precision, _, kind = label.partition(" ")
     suffix = {"ONNX": "onnx", "TFLite": "tflite"}[kind]
@@ -57,6 +64,7 @@ def file(label: str, size_bytes: int) -> FileFacts:
         inputs=(IMAGE,),
         outputs=(LOGITS,),
         transposes=0 if kind == "TFLite" else None,
+        memory=MEMORY if kind == "TFLite" else None,
     )
 
 

@@ -33,10 +33,14 @@ def inspect(file: File, json: options.Json = False) -> None:
 
         print(to_json(found))
     else:
-        print("\n".join(_lines(found)))
+        from edgekit.report.summary import memory_in_words
+
+        memory = found.contents.memory
+        print("\n".join(_lines(found, "" if memory is None else memory_in_words(memory))))
 
 
-def _lines(found: FileIdentity) -> list[str]:
+def _lines(found: FileIdentity, memory: str) -> list[str]:
+    """memory: what a run needs, in words; empty where that is not known."""
     contents = found.contents
     rows = [("file", plain(found.path)), ("kind", plain(contents.kind)), ("size", units.size(found.size_bytes))]
     rows.append(("sha256", found.sha256))
@@ -46,6 +50,8 @@ def _lines(found: FileIdentity) -> list[str]:
         rows.append(("parameters", units.count(contents.parameters)))
     if contents.macs is not None:
         rows.append(("MACs", f"{units.count(contents.macs)} per sample"))
+    if memory:
+        rows.append(("memory", plain(memory)))
     if contents.ops:
         rows.append(("ops", ", ".join(f"{times} {plain(op)}" for op, times in contents.ops.items())))
     rows += [("tensor", _tensor(tensor)) for tensor in contents.tensors[:_TENSORS_SHOWN]]

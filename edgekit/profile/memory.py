@@ -91,15 +91,18 @@ class Part:
 class Memory:
     """What one run of a file needs beside the file itself. *_bytes: bytes.
 
-    peak_bytes: the most that is alive at once, which no plan can go below; peak_op, peak_output: the op then, and what
-    it makes; alive: what is alive then, largest first; timeline: every op, in order; head_bytes: all activations, as
-    TFLM places them; tail_bytes: what lasts; tail32_bytes: likewise with pointers of 4 bytes; arena_bytes: head and
-    tail; needed_bytes: the smallest arena in which it starts; parts: of the arena, activations first; without_kernel:
-    ops that TFLM cannot run; guessed: ops whose share of memory was not measured.
+    peak_bytes: the most that is alive at once, which no plan can go below; peak_op, peak_number, peak_output: the op
+    then, its place in `timeline` from 1 on, and what it makes; alive: what is alive then, largest first; timeline:
+    every op, in order; head_bytes: all activations, as TFLM places them; tail_bytes: what lasts; tail32_bytes: likewise
+    with pointers of 4 bytes; arena_bytes: head and tail; needed_bytes: the smallest arena in which it starts; parts: of
+    the arena, activations first; without_kernel: ops that TFLM cannot run; guessed: ops whose share of memory was not
+    measured; several_graphs: the file holds others beside the main one, for ops that branch or loop, which are not
+    planned.
     """
 
     peak_bytes: int
     peak_op: str
+    peak_number: int
     peak_output: str
     alive: tuple[Alive, ...]
     timeline: tuple[Moment, ...]
@@ -111,6 +114,7 @@ class Memory:
     parts: tuple[Part, ...]
     without_kernel: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()
+    several_graphs: bool = False
 
 
 def plan(path: Path) -> Memory:
@@ -126,7 +130,15 @@ def plan(path: Path) -> Memory:
         ) from broken
 
 
+def plan_of(data: bytes) -> Memory | None:
+    """None where it is too large. data: a whole TFLite file; one that is damaged raises what `read_flow` does."""
+    flow = read_flow(data)
+    small = placing.lives([claim for _, claim in _claims(flow)]) <= placing.MOST_LIVES
+    return planned(flow) if small else None
+
+
 def planned(flow: Flow) -> Memory:
+    """Raises EK761 where it is too large."""
     named = _claims(flow)
     claims = [claim for _, claim in named]
     head_bytes = placing.height(claims, placing.place(claims))
@@ -143,6 +155,7 @@ def planned(flow: Flow) -> Memory:
     return Memory(
         peak_bytes=0 if peak is None else timeline[peak].alive_bytes,
         peak_op="" if peak is None else timeline[peak].op,
+        peak_number=0 if peak is None else peak + 1,
         peak_output="" if peak is None else timeline[peak].output,
         alive=tuple(
             Alive(name=name, size_bytes=claim.size_bytes)
@@ -158,8 +171,9 @@ def planned(flow: Flow) -> Memory:
             Part(name="activations", size_bytes=head_bytes, evidence=evidence),
             *(Part(name=name, size_bytes=size_bytes, evidence=evidence) for name, size_bytes in parts),
         ),
-        without_kernel=tuple(kind for kind in kinds if not micro_kernels.has_kernel(kind)),
+        without_kernel=tuple(dict.fromkeys(filter(None, (micro_kernels.missing(op, flow) for op in flow.ops)))),
         guessed=guessed,
+        several_graphs=flow.graphs > 1,
     )
 
 

@@ -4,7 +4,7 @@ Four things: *settings* (the op's options, unpacked from the file), *data* (what
 multipliers, offsets), *scratch* (what it needs while it runs; shared like a tensor), and *peeks* (descriptions of
 tensors that it looks at while it prepares itself, gone afterwards). The sizes are those of the reference kernels on a
 machine with pointers of 8 bytes, found by running files of one op each on `tflite-micro` (0.dev20261023182759, commit
-8f6596d) and reading what it reports per kind of allocation; on 1286 files of the table of ops they add up to the byte.
+8f6596d) and reading what it reports per kind of allocation; on 1620 files of the table of ops they add up to the byte.
 Kernels of a vendor (CMSIS-NN, Ethos-U) ask for scratch of their own.
 """
 
@@ -15,9 +15,13 @@ from collections.abc import Mapping
 
 from edgekit.profile.flow import Flow, Op
 
+MOST_SLICED_AXES = 4
 CHANNEL_BYTES = 4  # a multiplier, and a shift, in int32 per output channel
 GUESSED_DATA = 64  # bytes, for a kernel that was not measured: what most of the measured ones keep
 GUESSED_SETTINGS = 16
+
+# In int16, softmax looks exp and 1 / (1 + x) up in a table each, of 512 steps and the end of the last one.
+_SOFTMAX_INT16 = (2 * 513, 2 * 513)
 
 REDUCTIONS = frozenset({"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"})
 _LOOKED_AT_TWICE = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", *REDUCTIONS})
@@ -132,8 +136,25 @@ OTHERS = frozenset(
 )
 
 
-def has_kernel(kind: str) -> bool:
-    return kind in SETTINGS_DATA or kind in OTHERS
+def missing(op: Op, flow: Flow) -> str:
+    """What TFLM has no kernel for, in words: "GELU", "DEQUANTIZE of float16"; empty where it has one."""
+    if op.kind not in SETTINGS_DATA and op.kind not in OTHERS:
+        return op.kind
+    inputs = flow.of(op.inputs)
+    dtypes = [tensor.dtype for tensor in inputs]
+    match op.kind, dtypes:
+        case "DEQUANTIZE", ["float16", *_]:
+            return "DEQUANTIZE of float16"
+        case "GATHER", ["int16" as dtype, *_]:
+            return f"GATHER of {dtype}"
+        case "GATHER", [_, "int64" as dtype, *_]:
+            return f"GATHER at {dtype}"
+        case "CONV_2D" | "DEPTHWISE_CONV_2D" | "FULLY_CONNECTED", ["float32", "int8" | "int4" as dtype, *_]:
+            return f"{op.kind} of float32 by {dtype}"
+        case "STRIDED_SLICE", _ if inputs and len(inputs[0].shape) > MOST_SLICED_AXES:
+            return f"STRIDED_SLICE of {len(inputs[0].shape)} axes"
+        case _:
+            return ""
 
 
 def is_measured(kind: str) -> bool:
@@ -161,6 +182,8 @@ def kept_when_prepared(op: Op, flow: Flow) -> tuple[int, ...]:
             return (CHANNEL_BYTES * math.prod(inputs[1].shape[-1:]),) * 2
         case "FULLY_CONNECTED" if len(inputs) > 1 and inputs[0].dtype != "float32" and inputs[1].scales > 1:
             return (CHANNEL_BYTES * inputs[1].scales,) * 2
+        case "SOFTMAX" if inputs[0].dtype == "int16":
+            return _SOFTMAX_INT16
         case "GATHER":
             return (_dims_bytes(len(outputs[0].shape)),)
         case "BATCH_MATMUL" if len(inputs) > 1:
@@ -182,8 +205,8 @@ def scratch(op: Op, flow: Flow) -> tuple[int, ...]:
         return (*pieces, 4 * outputs[0].elements) if sums else pieces
     if op.kind == "MIRROR_PAD":
         return (4 * len(outputs[0].shape),) * 2
-    if op.kind == "TRANSPOSE_CONV" and inputs[-1].dtype != "float32":
-        return (4 * outputs[0].elements,)  # sums in int32
+    if op.kind == "TRANSPOSE_CONV" and outputs[0].dtype != "float32":
+        return ((8 if outputs[0].dtype == "int16" else 4) * outputs[0].elements,)  # sums in int64, or int32
     return ()
 
 

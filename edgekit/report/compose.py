@@ -16,6 +16,7 @@ from edgekit.capture import Captured
 from edgekit.graph import cost, facts, source
 from edgekit.lower import Lowered
 from edgekit.preprocess import Preprocess
+from edgekit.profile.memory import plan_of
 from edgekit.quantize import Quantized
 from edgekit.quantize.sensitivity import Sensitivity, in_db
 from edgekit.quantize.weights_only import WeightsOnly
@@ -113,6 +114,7 @@ def file_facts(lowered: Lowered, directory: Path) -> FileFacts:
         outputs=tuple(map(_spec, artifact.outputs)),
         transposes=lowered.transposes,
         transposed_bytes=lowered.transposed_bytes,
+        memory=plan_of(artifact.path.read_bytes()) if artifact.format == "tflite" else None,
     )
 
 

@@ -12,6 +12,7 @@ from edgekit.report.json import to_json
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
+    from edgekit.profile.memory import Memory
     from edgekit.quantize.doubts import Examination
     from edgekit.run.teach import Training
     from edgekit.verify.result import Verification
@@ -69,8 +70,8 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class FileFacts:
-    """A file that was written. transposes, transposed_bytes: layout changes left in it and what they write in one run,
-    in TFLite files only."""
+    """A file that was written. transposes, transposed_bytes: layout changes left in it and what they write in one run;
+    memory: what is alive at each op, and the arena on a microcontroller, planned; all in TFLite files only."""
 
     label: str
     path: str
@@ -82,6 +83,7 @@ class FileFacts:
     outputs: tuple[TensorFacts, ...] = ()
     transposes: int | None = None
     transposed_bytes: int | None = None
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from edgekit.report.facts import BudgetFacts, FileFacts, Report
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
+    from edgekit.profile.memory import Memory
     from edgekit.run.teach import Training
     from edgekit.verify.result import Score, Verification
 
@@ -116,6 +117,21 @@ def budget_in_words(report: Report) -> str:
     if budget.least > 0.5 * budget.max_drop and budget.shares.get("int8") != 1:
         said.append(f"{units.whole(budget.samples)} samples leave {budget.least:.3g} even where no answer changes")
     return "; ".join(said)
+
+
+def memory_in_words(memory: Memory) -> str:
+    """'at most 64.0 KiB of activations, at op 3 of 31 (CONV_2D); TFLite Micro needs an arena of 79.4 KiB'."""
+    if memory.without_kernel:
+        return f"{peak_in_words(memory)}; TFLite Micro has no kernel for {', '.join(memory.without_kernel)}"
+    about = "about " if memory.guessed or memory.several_graphs else ""
+    return f"{peak_in_words(memory)}; TFLite Micro needs an arena of {about}{units.size(memory.needed_bytes)}"
+
+
+def peak_in_words(memory: Memory) -> str:
+    peak = f"at most {units.size(memory.peak_bytes)} of activations"
+    return (
+        f"{peak}, at op {memory.peak_number} of {len(memory.timeline)} ({memory.peak_op})" if memory.timeline else peak
+    )
 
 
 def _unit(budget: BudgetFacts) -> str:

@@ -18,10 +18,30 @@ def op(kind: str, *shapes: tuple[int, ...], dtype: str = "int8") -> tuple[Op, ob
 
 def test_measured_and_others_are_apart() -> None:
     assert not micro_kernels.OTHERS & micro_kernels.SETTINGS_DATA.keys()
-    assert micro_kernels.has_kernel("CONV_2D")
-    assert micro_kernels.has_kernel("SVDF")
-    assert not micro_kernels.has_kernel("POW")
-    assert not micro_kernels.has_kernel("custom mine")
+    assert micro_kernels.is_measured("CONV_2D")
+    assert not micro_kernels.is_measured("SVDF")
+
+
+@pytest.mark.parametrize(("kind", "dtypes", "rank", "expected"), [
+    ("CONV_2D", ("int8", "int8"), 4, ""),
+    ("SVDF", ("int8",), 2, ""),
+    ("POW", ("float32",), 2, "POW"),
+    ("custom mine", ("int8",), 2, "custom mine"),
+    ("DEQUANTIZE", ("int8",), 2, ""),
+    ("DEQUANTIZE", ("float16",), 2, "DEQUANTIZE of float16"),
+    ("GATHER", ("int8", "int32"), 2, ""),
+    ("GATHER", ("int16", "int32"), 2, "GATHER of int16"),
+    ("GATHER", ("int8", "int64"), 2, "GATHER at int64"),
+    ("CONV_2D", ("float32", "int8"), 4, "CONV_2D of float32 by int8"),
+    ("FULLY_CONNECTED", ("float32", "int4"), 2, "FULLY_CONNECTED of float32 by int4"),
+    ("STRIDED_SLICE", ("int8",), 4, ""),
+    ("STRIDED_SLICE", ("int8",), 5, "STRIDED_SLICE of 5 axes"),
+])  # fmt: skip
+def test_what_has_no_kernel(kind: str, dtypes: tuple[str, ...], rank: int, expected: str) -> None:
+    shape = (1,) * rank
+    tensors = [tensor(str(i), *shape, dtype=dtype) for i, dtype in enumerate((*dtypes, "int8"))]
+    made = flow(tensors, [(kind, range(len(dtypes)), (len(dtypes),))])
+    assert micro_kernels.missing(made.ops[0], made) == expected
 
 
 @pytest.mark.parametrize(("kind", "shapes", "dtype", "expected"), [
@@ -31,6 +51,7 @@ def test_measured_and_others_are_apart() -> None:
     ("REDUCE_MAX", ((8,), (8,)), "int8", ()),  # without axes: no such file is valid
     ("MIRROR_PAD", ((1, 8), (2, 2), (1, 10)), "int8", (8, 8)),
     ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), "int8", (4 * 8 * 8 * 7,)),
+    ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), "int16", (8 * 8 * 8 * 7,)),
     ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), "float32", ()),
     ("CONV_2D", ((1, 8, 8, 5), (7, 3, 3, 5), (1, 8, 8, 7)), "int8", ()),
 ])  # fmt: skip
@@ -56,6 +77,10 @@ def test_a_fully_connected_layer_keeps_its_channels_where_it_has_several_scales(
     tensors = [tensor("x", 1, 5), tensor("w", 7, 5, constant=True, scales=7), tensor("y", 1, 7)]
     made = flow(tensors, [("FULLY_CONNECTED", (0, 1), (2,))])
     assert micro_kernels.kept_when_prepared(made.ops[0], made) == (28, 28)
+
+
+def test_softmax_in_int16_keeps_two_tables() -> None:
+    assert micro_kernels.kept_when_prepared(*op("SOFTMAX", (1, 4), (1, 4), dtype="int16")) == (1026, 1026)  # type: ignore[arg-type]
 
 
 def test_an_op_without_tensors_asks_for_nothing() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,9 @@ from edgekit.artifact import Artifact, TensorSpec
 from edgekit.capture import Captured
 from edgekit.graph import source
 from edgekit.lower import Lowered
+from edgekit.lower.tflite import to_tflite
 from edgekit.preprocess import Preprocess
+from edgekit.profile.memory import plan
 from edgekit.quantize.assign import assign
 from edgekit.quantize.clusters import clusters
 from edgekit.quantize.sensitivity import CEILING_DB, Sensitivity
@@ -39,12 +42,15 @@ def test_data_facts_know_a_split():
 
 def test_file_facts_name_the_place_where_it_will_be(tmp_path):
     path = tmp_path / "net.tflite"
-    path.write_bytes(b"abc")
+    path.write_bytes(to_tflite(MODEL, nhwc=True, io_int8=False, metadata={}).data)
     spec = TensorSpec(name="x", dtype="int8", shape=(1, 4))
     artifact = Artifact(path=path, format="tflite", precision="int8", inputs=(spec,), outputs=(spec,))
     found = compose.file_facts(Lowered(artifact=artifact, transposes=2, transposed_bytes=96), Path("out"))
-    assert (found.path, found.label, found.size_bytes) == ("out/net.tflite", "INT8 TFLite", 3)
+    assert (found.path, found.label) == ("out/net.tflite", "INT8 TFLite")
+    assert found.size_bytes == path.stat().st_size
     assert (found.transposes, found.transposed_bytes) == (2, 96)
+    assert found.memory == plan(path)
+    assert compose.file_facts(Lowered(artifact=replace(artifact, format="onnx")), Path("out")).memory is None
 
 
 def test_quantization_facts_give_each_float_op_its_reason_and_line():

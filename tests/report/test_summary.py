@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgekit import units
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
@@ -12,7 +13,7 @@ from edgekit.report.facts import PrunedGroup, PruningFacts, PruningTrial, UncutC
 from edgekit.report.terminal import to_text
 from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
-from tests.reports import MODEL, REPORT, SLOW, VERIFICATION, file, latency
+from tests.reports import MEMORY, MODEL, REPORT, SLOW, VERIFICATION, file, latency
 
 
 def test_the_result_in_a_sentence() -> None:
@@ -225,3 +226,21 @@ def test_without_labels_a_pruned_model_is_so_far_from_what_it_was() -> None:
     away = replace(PRUNED.verification, metric="sqnr", unit="dB", scores=scores)
     assert summary.headline(replace(PRUNED, verification=away)).endswith("SQNR against the unpruned model is 12.50 dB")
     assert summary.distances_in_words(away).startswith("float32 ONNX 120.0 dB")
+
+
+def test_memory_in_words() -> None:
+    arena = units.size(MEMORY.needed_bytes)
+    peak = "at most 6.00 KiB of activations, at op 1 of 1 (RELU)"
+    assert summary.memory_in_words(MEMORY) == f"{peak}; TFLite Micro needs an arena of {arena}"
+    for guessed in (replace(MEMORY, guessed=("SVDF",)), replace(MEMORY, several_graphs=True)):
+        assert summary.memory_in_words(guessed).endswith(f"an arena of about {arena}")
+    lacking = replace(MEMORY, guessed=("POW", "GELU"), without_kernel=("POW", "GELU"))
+    assert summary.memory_in_words(lacking) == f"{peak}; TFLite Micro has no kernel for POW, GELU"
+    empty = replace(MEMORY, peak_bytes=0, timeline=())
+    assert summary.memory_in_words(empty).startswith("at most 0 B of activations; TFLite Micro needs")
+
+
+def test_memory_over_time_is_in_the_document() -> None:
+    onnx, tflite = (json.loads(REPORT.to_json())["files"][i] for i in (1, 2))
+    assert onnx["memory"] is None
+    assert tflite["memory"]["timeline"] == [{"op": "RELU", "output": "clipped", "alive_bytes": 6144}]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:  # types only: most files are no TFLite files
+    from edgekit.profile.memory import Memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +28,8 @@ class Contents:
     """kind: "ONNX", "TFLite", "state dict", ...; what does not apply to a kind is empty or None.
 
     ops: op -> how many; parameters: elements in constant tensors; macs: of one sample, None where shapes leave it open;
-    tensors: what a file without a graph holds; details: what else is worth a line ("opset": "20").
+    memory: of a TFLite file while it runs, planned; tensors: what a file without a graph holds; details: what else is
+    worth a line ("opset": "20").
     """
 
     kind: str
@@ -33,6 +38,7 @@ class Contents:
     ops: dict[str, int] = field(default_factory=dict)
     parameters: int | None = None
     macs: int | None = None
+    memory: Memory | None = None
     tensors: tuple[Tensor, ...] = ()
     details: dict[str, str] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edgekit.profile.memory import plan_of
 from edgekit.report.inspect.contents import Contents, Tensor, damaged
 
 _OPS: dict[int, str] = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
@@ -21,12 +22,13 @@ _SMALLEST_ITEM = 4  # bytes of a vector's element: an offset or an int32
 def read_tflite(path: Path) -> Contents:
     data = path.read_bytes()
     try:
-        return _contents(schema.Model.GetRootAsModel(data, 0), len(data))
+        return _contents(schema.Model.GetRootAsModel(data, 0), data)
     except (struct.error, IndexError, ValueError, TypeError, AttributeError) as broken:
         raise damaged(path, f"it starts as a TFLite file, but does not hold together: {broken}") from broken
 
 
-def _contents(model: Any, size: int) -> Contents:
+def _contents(model: Any, data: bytes) -> Contents:
+    size = len(data)
     if _count(model.SubgraphsLength(), size) == 0:
         raise ValueError("it has no graph")
     graph = model.Subgraphs(0)
@@ -43,6 +45,7 @@ def _contents(model: Any, size: int) -> Contents:
         ops=dict(ops.most_common()),
         parameters=sum(math.prod(_known(_shape(tensor, size))) for tensor in constants),
         macs=sum(_macs(_op(codes, node), node, shapes) for node in nodes),
+        memory=plan_of(data),
         details={
             "version": str(model.Version()),
             "description": (model.Description() or b"").decode("utf-8", "replace"),

@@ -18,6 +18,7 @@ from torch import nn
 
 from edgekit.errors import EdgekitError
 from edgekit.lower.tflite import to_tflite
+from edgekit.profile.memory import plan
 from edgekit.report.inspect import inspect
 
 WEIGHTS = {"conv.weight": torch.zeros(8, 3, 3, 3), "conv.bias": torch.zeros(8, dtype=torch.float16)}
@@ -216,6 +217,8 @@ def test_tflite(tmp_path: Path, tflite: bytes) -> None:
     assert contents.inputs
     assert contents.macs
     assert contents.parameters
+    assert contents.memory == plan(tmp_path / "a.tflite")
+    assert contents.memory.peak_op == "TRANSPOSE"
 
 
 def test_tflite_with_an_impossible_length(tmp_path: Path) -> None:
