@@ -523,6 +523,22 @@ PAGES: dict[str, Page] = {
         " samples must be left to judge by that were not trained on. The model must take several samples at once, and"
         " have weights to train.",
     ),
+    "EK931": Page(
+        Exit.UNSUPPORTED,
+        "TFLite Micro cannot load the file",
+        "It has no kernel for one of the ops, the arena is too small, or the file is damaged. The message holds what it"
+        " said itself.",
+    ),
+    "EK932": Page(
+        Exit.UNSUPPORTED,
+        "TFLite Micro cannot run the file",
+        "The file was loaded, but an input has another shape or type than the file was made for, or there are too few.",
+    ),
+    "EK933": Page(
+        Exit.ENVIRONMENT,
+        "an unknown TFLite Micro",
+        "What TFLite Micro says of its arena is text for people, and the installed version words it differently.",
+    ),
     "EK990": Page(
         Exit.BUG,
         "a bug in edgekit",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import EdgekitError
+from edgekit.run.micro import Arena, OpenFile
 
 
 class Echo:
@@ -109,3 +110,10 @@ class Alone:
 
     def company(self) -> int:
         return self.others
+
+
+class MicroFiles:
+    """One file after the other in TFLite Micro."""
+
+    def arena(self, path: Path, arena_bytes: int) -> Arena:
+        return OpenFile(path, arena_bytes).arena()
