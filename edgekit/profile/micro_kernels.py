@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from edgekit.profile.flow import Flow, Op
 
 MOST_SLICED_AXES = 4
+POINTER_BYTES = 8
 CHANNEL_BYTES = 4  # a multiplier, and a shift, in int32 per output channel
 GUESSED_DATA = 64  # bytes, for a kernel that was not measured: what most of the measured ones keep
 GUESSED_SETTINGS = 16
@@ -30,10 +31,12 @@ _LOOKED_AT_TWICE = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", 
 SETTINGS_DATA: Mapping[str, tuple[int, int]] = {
     "ABS": (0, 28),
     "ADD": (8, 60),
+    "ADD_N": (0, 0),
     "ARG_MAX": (4, 0),
     "ARG_MIN": (4, 0),
     "AVERAGE_POOL_2D": (40, 32),
     "BATCH_MATMUL": (3, 16),
+    "BATCH_TO_SPACE_ND": (0, 0),
     "BROADCAST_TO": (0, 0),
     "CAST": (8, 0),
     "CEIL": (0, 0),
@@ -45,16 +48,23 @@ SETTINGS_DATA: Mapping[str, tuple[int, int]] = {
     "DEPTH_TO_SPACE": (4, 20),
     "DEQUANTIZE": (0, 32),
     "DIV": (4, 28),
+    "DYNAMIC_UPDATE_SLICE": (0, 0),
     "ELU": (0, 256),
     "EQUAL": (0, 32),
     "EXP": (0, 0),
+    "EXPAND_DIMS": (0, 0),
+    "FILL": (0, 0),
     "FLOOR": (0, 0),
+    "FLOOR_DIV": (0, 0),
     "FLOOR_MOD": (0, 0),
     "FULLY_CONNECTED": (32, 72),
     "GATHER": (8, 0),
+    "GATHER_ND": (0, 0),
     "GREATER": (0, 32),
     "GREATER_EQUAL": (0, 32),
     "HARD_SWISH": (0, 20),
+    "L2_NORMALIZATION": (4, 4),
+    "L2_POOL_2D": (40, 20),
     "LEAKY_RELU": (4, 24),
     "LESS": (0, 32),
     "LESS_EQUAL": (0, 32),
@@ -72,6 +82,7 @@ SETTINGS_DATA: Mapping[str, tuple[int, int]] = {
     "MUL": (4, 36),
     "NEG": (0, 0),
     "NOT_EQUAL": (0, 32),
+    "PACK": (8, 0),
     "PAD": (0, 56),
     "PADV2": (0, 56),
     "PRELU": (0, 28),
@@ -87,51 +98,41 @@ SETTINGS_DATA: Mapping[str, tuple[int, int]] = {
     "ROUND": (0, 0),
     "RSQRT": (0, 28),
     "SELECT_V2": (0, 1),
+    "SHAPE": (4, 0),
     "SIN": (0, 0),
+    "SLICE": (0, 0),
     "SOFTMAX": (4, 80),
+    "SPACE_TO_BATCH_ND": (0, 4),
     "SPACE_TO_DEPTH": (4, 20),
     "SPLIT": (4, 0),
+    "SPLIT_V": (4, 0),
     "SQRT": (0, 0),
     "SQUARE": (0, 0),
+    "SQUARED_DIFFERENCE": (0, 112),
+    "SQUEEZE": (36, 0),
     "STRIDED_SLICE": (24, 84),
     "SUB": (8, 52),
     "SUM": (1, 44),
     "TANH": (0, 16),
     "TRANSPOSE": (0, 0),
     "TRANSPOSE_CONV": (20, 88),
+    "UNPACK": (8, 0),
+    "ZEROS_LIKE": (0, 0),
 }
 # Ops with a kernel that was not measured; what is in neither has no kernel.
 OTHERS = frozenset(
     {
-        "ADD_N",
         "ASSIGN_VARIABLE",
-        "BATCH_TO_SPACE_ND",
         "BROADCAST_ARGS",
         "CALL_ONCE",
-        "DYNAMIC_UPDATE_SLICE",
         "EMBEDDING_LOOKUP",
-        "EXPAND_DIMS",
-        "FILL",
-        "FLOOR_DIV",
-        "GATHER_ND",
         "IF",
-        "L2_NORMALIZATION",
-        "L2_POOL_2D",
-        "PACK",
         "READ_VARIABLE",
         "REDUCE_ALL",
-        "SHAPE",
-        "SLICE",
-        "SPACE_TO_BATCH_ND",
-        "SPLIT_V",
-        "SQUARED_DIFFERENCE",
-        "SQUEEZE",
         "SVDF",
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
-        "UNPACK",
         "VAR_HANDLE",
         "WHILE",
-        "ZEROS_LIKE",
     }
 )
 
@@ -145,10 +146,12 @@ def missing(op: Op, flow: Flow) -> str:
     match op.kind, dtypes:
         case "DEQUANTIZE", ["float16", *_]:
             return "DEQUANTIZE of float16"
-        case "GATHER", ["int16" as dtype, *_]:
-            return f"GATHER of {dtype}"
-        case "GATHER", [_, "int64" as dtype, *_]:
-            return f"GATHER at {dtype}"
+        case "GATHER", ["int16", *_]:
+            return "GATHER of int16"
+        case "L2_POOL_2D", ["int8" | "int16" as dtype, *_]:
+            return f"L2_POOL_2D of {dtype}"
+        case "GATHER", [_, "int64", *_]:
+            return "GATHER at int64"
         case "CONV_2D" | "DEPTHWISE_CONV_2D" | "FULLY_CONNECTED", ["float32", "int8" | "int4" as dtype, *_]:
             return f"{op.kind} of float32 by {dtype}"
         case "STRIDED_SLICE", _ if inputs and len(inputs[0].shape) > MOST_SLICED_AXES:
@@ -184,7 +187,9 @@ def kept_when_prepared(op: Op, flow: Flow) -> tuple[int, ...]:
             return (CHANNEL_BYTES * inputs[1].scales,) * 2
         case "SOFTMAX" if inputs[0].dtype == "int16":
             return _SOFTMAX_INT16
-        case "GATHER":
+        case "ADD_N" if outputs[0].dtype != "float32":
+            return (40,)
+        case "GATHER" | "GATHER_ND":
             return (_dims_bytes(len(outputs[0].shape)),)
         case "BATCH_MATMUL" if len(inputs) > 1:
             turned = inputs[1].size_bytes  # the second operand again, transposed
@@ -203,6 +208,8 @@ def scratch(op: Op, flow: Flow) -> tuple[int, ...]:
         pieces = (4 * len(inputs[0].shape), 4 * max(1, inputs[1].elements))  # an index, and the axes
         sums = op.kind in {"MEAN", "SUM"} and inputs[0].dtype in {"int8", "int16"}
         return (*pieces, 4 * outputs[0].elements) if sums else pieces
+    if op.kind == "ADD_N":
+        return (POINTER_BYTES * len(inputs),)
     if op.kind == "MIRROR_PAD":
         return (4 * len(outputs[0].shape),) * 2
     if op.kind == "TRANSPOSE_CONV" and outputs[0].dtype != "float32":

@@ -34,6 +34,8 @@ def test_measured_and_others_are_apart() -> None:
     ("GATHER", ("int8", "int64"), 2, "GATHER at int64"),
     ("CONV_2D", ("float32", "int8"), 4, "CONV_2D of float32 by int8"),
     ("FULLY_CONNECTED", ("float32", "int4"), 2, "FULLY_CONNECTED of float32 by int4"),
+    ("L2_POOL_2D", ("float32",), 4, ""),
+    ("L2_POOL_2D", ("int8",), 4, "L2_POOL_2D of int8"),
     ("STRIDED_SLICE", ("int8",), 4, ""),
     ("STRIDED_SLICE", ("int8",), 5, "STRIDED_SLICE of 5 axes"),
 ])  # fmt: skip
@@ -49,6 +51,7 @@ def test_what_has_no_kernel(kind: str, dtypes: tuple[str, ...], rank: int, expec
     ("SUM", ((1, 8, 8, 5), (2,), (1, 5)), "float32", (16, 8)),
     ("REDUCE_MAX", ((1, 8, 8, 5), (2,), (1, 5)), "int8", (16, 8)),
     ("REDUCE_MAX", ((8,), (8,)), "int8", ()),  # without axes: no such file is valid
+    ("ADD_N", ((1, 8), (1, 8), (1, 8), (1, 8)), "int8", (24,)),
     ("MIRROR_PAD", ((1, 8), (2, 2), (1, 10)), "int8", (8, 8)),
     ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), "int8", (4 * 8 * 8 * 7,)),
     ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), "int16", (8 * 8 * 8 * 7,)),
@@ -65,6 +68,8 @@ def test_scratch(kind: str, shapes: tuple[tuple[int, ...], ...], dtype: str, exp
     ("TRANSPOSE_CONV", ((4,), (7, 3, 3, 5), (1, 4, 4, 5), (1, 8, 8, 7)), (28, 28)),
     ("FULLY_CONNECTED", ((1, 5), (7, 5), (1, 7)), ()),  # one scale for all weights
     ("GATHER", ((5, 8), (3,), (3, 8)), (12,)),
+    ("GATHER_ND", ((5, 8), (3, 1), (3, 8)), (12,)),
+    ("ADD_N", ((1, 8), (1, 8), (1, 8)), (40,)),
     ("BATCH_MATMUL", ((2, 3), (3, 4), (2, 4)), (40, 12, 12, 12, 28)),
     ("SOFTMAX", ((1, 4), (1, 4)), ()),
     ("CONV_2D", ((1, 8),), ()),  # nothing to convolve: no such file is valid

@@ -20,6 +20,7 @@ from edgekit.run.worker import Worker
 from tests.lower.tflite import function_cases, index_cases, window_cases
 from tests.lower.tflite.cases import cases
 from tests.lower.tflite.graphs import INT16, as_ir, quantized
+from tests.run import micro_cases
 from tests.run.targets import MicroFiles
 
 needs_micro = pytest.mark.skipif(
@@ -95,6 +96,14 @@ def random_inputs(litert: Interpreter, rng: np.random.Generator) -> Arrays:
 @pytest.mark.parametrize("name", list(TABLE)[::40])
 def test_one_op_each(name: str, tmp_path: Path, opener: Worker) -> None:
     write_and_check(name, tmp_path, np.dtype(np.int8), opener)
+
+
+@needs_micro
+@pytest.mark.parametrize("name", micro_cases.CASES)
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_ops_of_other_converters(name: str, dtype: type[np.generic], tmp_path: Path, opener: Worker) -> None:
+    (tmp_path / "a.tflite").write_bytes(micro_cases.tflite(name, dtype))
+    planned_as_reported(tmp_path / "a.tflite", opener)
 
 
 @needs_micro
