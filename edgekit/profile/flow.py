@@ -1,7 +1,8 @@
 """A TFLite file as a planner of memory sees it: tensors, and the ops that make and take them in the order they run.
 
 Read from the flatbuffer without a runtime. A damaged file ends in a ValueError, a struct.error or one of their kin:
-every list is held against the file's size, and every index against its list, before it is followed.
+every list is held against the file's size, and every index against its list, before it is followed. Tables of a
+flatbuffer may point at the same list, so what they hold together is held against the file's size too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 _OPS: dict[int, str] = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
 _TYPES: dict[int, str] = {number: name.lower() for name, number in vars(schema.TensorType).items() if name.isupper()}
 _SMALLEST_ITEM = 4  # bytes of a vector's element: an offset or an int32
+_MOST_AXES = 64  # of a tensor; kernels take eight at most
 
 # Bits of an element. Types without a fixed size (strings, handles of variables) take no room among the activations.
 _BITS = {"bool": 8, "complex64": 64, "complex128": 128, "bfloat16": 16, "int2": 2, "int4": 4, "uint4": 4}
@@ -74,16 +76,17 @@ def read_flow(data: bytes) -> Flow:
     if graphs == 0:
         raise ValueError("it has no graph")
     graph = model.Subgraphs(0)
-    tensors = tuple(_tensor(model, graph.Tensors(i), data) for i in range(_count(graph.TensorsLength(), data)))
+    tensors = _tensors(model, graph, data)
     codes = [_kind(model.OperatorCodes(i)) for i in range(_count(model.OperatorCodesLength(), data))]
 
     def numbers(length: int, number: Callable[[int], int]) -> tuple[int, ...]:
         found = [int(number(i)) for i in range(_count(length, data))]
         return tuple(_index(i, len(tensors)) for i in found if i != -1)
 
-    ops = []
+    ops, links = [], 0
     for i in range(_count(graph.OperatorsLength(), data)):
         op = graph.Operators(i)
+        links = _count(links + op.InputsLength() + op.OutputsLength(), data)
         ops.append(
             Op(
                 kind=codes[_index(op.OpcodeIndex(), len(codes))],
@@ -107,9 +110,21 @@ def _kind(code: Any) -> str:
     return _OPS.get(number, f"op {number}")
 
 
+def _tensors(model: Any, graph: Any, data: bytes) -> tuple[Tensor, ...]:
+    tensors, letters = [], 0
+    for i in range(_count(graph.TensorsLength(), data)):
+        tensors.append(_tensor(model, graph.Tensors(i), data))
+        letters += len(tensors[-1].name)
+        if letters > len(data):
+            raise ValueError(f"its names are longer than its {len(data)} bytes")
+    return tuple(tensors)
+
+
 def _tensor(model: Any, tensor: Any, data: bytes) -> Tensor:
     quantized = tensor.Quantization()
-    dims = [tensor.Shape(i) for i in range(_count(tensor.ShapeLength(), data))]
+    if tensor.ShapeLength() > _MOST_AXES:
+        raise ValueError(f"a tensor has {tensor.ShapeLength()} axes")
+    dims = [tensor.Shape(i) for i in range(tensor.ShapeLength())]
     return Tensor(
         name=(tensor.Name() or b"").decode("utf-8", "replace"),
         dtype=_TYPES.get(tensor.Type(), "?"),

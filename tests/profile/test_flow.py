@@ -99,13 +99,50 @@ def test_a_buffer_that_is_not_there() -> None:
         read_flow(packed(made))
 
 
-def test_an_impossible_length() -> None:
+@pytest.mark.parametrize(("found", "told"), [
+    ((2, 2, 3), "a tensor has 2147483648 axes"),  # a shape: its length, then its axes
+    ((3, 0, 0, 0), "announces 2147483649 entries"),  # the inputs of the op, and its output
+])  # fmt: skip
+def test_an_impossible_length(found: tuple[int, ...], told: str) -> None:
     """A list that announces more than the file holds must not be walked."""
-    data = bytearray(packed(model(op([0], [1]))))
-    place = data.index(struct.pack("<Iii", 2, 2, 3))  # the shape of a tensor: its length, then its axes
+    data = bytearray(packed(model(op([0, 0, 0], [1]))))
+    place = data.index(struct.pack(f"<I{len(found) - 1}i", *found))
     data[place : place + 4] = struct.pack("<I", 2**31)
-    with pytest.raises(ValueError, match="announces 2147483648 entries"):
+    with pytest.raises(ValueError, match=told):
         read_flow(bytes(data))
+
+
+def shared_list(made: Any, longest: bytes, shorter: bytes) -> bytes:
+    """The file with every offset to a list that begins like `shorter` turned towards the longest one."""
+    data = bytearray(packed(made))
+    target, places = data.index(longest), []
+    start = data.find(shorter)
+    while start >= 0:
+        places.append(start)
+        start = data.find(shorter, start + 1)
+    for at in range(0, len(data) - 4, 4):
+        (offset,) = struct.unpack_from("<I", data, at)
+        if at + offset in places and target > at:
+            struct.pack_into("<I", data, at, target - at)
+    return bytes(data)
+
+
+def test_lists_that_are_shared_to_no_end() -> None:
+    """A small file whose tables all point at its one long list would take hours to walk."""
+    many = [op([0] * 7, [1]) for _ in range(300)]
+    made = model(op([0] * 3000, [1]), *many)  # the first is written last in the file
+    longest, shorter = struct.pack("<I", 3000), struct.pack("<I7i", 7, *[0] * 7)
+    with pytest.raises(ValueError, match=r"announces \d+ entries"):
+        read_flow(shared_list(made, longest, shorter))
+
+
+def test_names_that_are_shared_to_no_end() -> None:
+    made = model(tensors=100)
+    made.subgraphs[0].tensors[0].name = "x" * 4000
+    for other in made.subgraphs[0].tensors[1:]:
+        other.name = "short"
+    with pytest.raises(ValueError, match="its names are longer than"):
+        read_flow(shared_list(made, struct.pack("<I", 4000) + b"xxxx", struct.pack("<I", 5) + b"short"))
 
 
 def test_content_outside_of_the_flatbuffer_is_constant() -> None:
