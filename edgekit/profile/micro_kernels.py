@@ -26,6 +26,7 @@ _SOFTMAX_INT16 = (2 * 513, 2 * 513)
 
 REDUCTIONS = frozenset({"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"})
 _LOOKED_AT_TWICE = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", *REDUCTIONS})
+_FIRST_LOOKED_AT_TWICE = frozenset({"CONCATENATION", "TANH"})
 
 # Bytes of settings, and of data. An op without an entry here was not measured.
 SETTINGS_DATA: Mapping[str, tuple[int, int]] = {
@@ -222,6 +223,8 @@ def peeks(op: Op) -> tuple[int, ...]:
     seen = (*op.inputs, *op.outputs)
     if op.kind in _LOOKED_AT_TWICE:  # once more when it works out its multipliers
         return (*seen, *op.inputs[:2], *op.outputs)
+    if op.kind in _FIRST_LOOKED_AT_TWICE:
+        return (*seen, *op.inputs[:1])
     return seen
 
 

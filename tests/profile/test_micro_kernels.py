@@ -103,5 +103,6 @@ def test_what_was_not_measured_is_guessed() -> None:
 def test_convolutions_look_twice() -> None:
     made, _ = op("CONV_2D", (1, 8, 8, 5), (7, 3, 3, 5), (1, 8, 8, 7))
     assert len(micro_kernels.peeks(made)) == 6
-    made, _ = op("SOFTMAX", (1, 4), (1, 4))
-    assert len(micro_kernels.peeks(made)) == 2
+    for kind, looks in (("SOFTMAX", 2), ("TANH", 3)):
+        made, _ = op(kind, (1, 4), (1, 4))
+        assert len(micro_kernels.peeks(made)) == looks
