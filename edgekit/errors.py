@@ -426,6 +426,41 @@ PAGES: dict[str, Page] = {
     # ---- 7xx: profile ----------------------------------------------------------------------------------------------
     "EK701": Page(Exit.USAGE, "threads below 1", "A runtime needs at least one thread."),
     "EK702": Page(Exit.USAGE, "not a single sample", "Latency is measured with one sample at a time."),
+    "EK710": Page(
+        Exit.UNSUPPORTED,
+        "a file whose kernels cannot be read",
+        "An estimate needs every kernel with its shapes. The file is damaged, is neither TFLite nor ONNX, or leaves the"
+        " size of a value open.",
+    ),
+    "EK711": Page(
+        Exit.UNSUPPORTED,
+        "an op without a cost",
+        "An estimate is the sum of what each kernel costs. Of an op that edgekit does not know, a custom one above all,"
+        " nothing can be said before it has run on the device.",
+    ),
+    "EK712": Page(
+        Exit.UNSUPPORTED,
+        "a precision that was not measured there",
+        "A device's parameters hold for one runtime, one number of threads and one precision: INT8 is faster than float"
+        " on one board and slower on another, so none is estimated from another.",
+    ),
+    "EK713": Page(
+        Exit.UNSUPPORTED,
+        "far from everything that was measured",
+        "A model much smaller or much larger than those that a device was measured with spends its time elsewhere: in"
+        " the call itself, or in memory. An interval made of the others would say nothing of it.",
+    ),
+    "EK714": Page(
+        Exit.UNSUPPORTED,
+        "ops that leave the accelerator",
+        "An op that an accelerator does not take runs on the CPU beside it, and its time decides. Where that CPU was"
+        " not measured, an estimate of the rest would mislead.",
+    ),
+    "EK715": Page(
+        Exit.UNSUPPORTED,
+        "a device without runs and without a peak",
+        "Where no run was ever measured, a guess needs at least a peak from a specification, in the file's precision.",
+    ),
     "EK761": Page(
         Exit.UNSUPPORTED,
         "too large to plan",
