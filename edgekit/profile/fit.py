@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,15 @@ SEEN_SHARE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prior:
+    """compared: how the terms compare, in any unit; tied: terms that cost a fixed multiple of another, since a runtime
+    does the same thing there, or since runs cannot tell them apart."""
+
+    compared: Mapping[Term, float]
+    tied: Mapping[Term, tuple[Term, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One measured model. seconds: of one sample; family: of architectures that resemble it."""
 
@@ -46,11 +55,11 @@ class Run:
     seconds: float
 
 
-def fit(runs: Sequence[Run], prior: Mapping[Term, float], weight: float = PRIOR_WEIGHT) -> dict[Term, float]:
-    """Seconds per unit of every term that the prior knows. prior: how the terms compare, in any unit."""
-    known = [term for term in TERMS if prior.get(term, 0.0) > 0]
-    compared = np.array([prior[term] for term in known])
-    work = _matrix(runs, known) * compared
+def fit(runs: Sequence[Run], prior: Prior, weight: float = PRIOR_WEIGHT) -> dict[Term, float]:
+    """Seconds per unit of every term that the prior knows."""
+    known = [term for term in TERMS if prior.compared.get(term, 0.0) > 0]
+    compared = np.array([prior.compared[term] for term in known])
+    work = _matrix(runs, known, prior.tied) * compared
     times = np.array([run.seconds for run in runs])
     scale = float(np.exp(np.median(np.log(times / work.sum(axis=1)))))
     relative = work * scale / times[:, None]
@@ -62,7 +71,8 @@ def fit(runs: Sequence[Run], prior: Mapping[Term, float], weight: float = PRIOR_
         found = nonnegative(np.vstack([relative * roots[:, None], hold]), np.concatenate([roots, hold.sum(axis=1)]))
         importance = 1 / np.maximum(np.abs(relative @ found - 1), SMALLEST_RESIDUAL)
         importance /= importance.mean()
-    return {term: float(value) for term, value in zip(known, found * compared * scale, strict=True)}
+    seconds = {term: float(value) for term, value in zip(known, found * compared * scale, strict=True)}
+    return seconds | {term: times * seconds[like] for term, (like, times) in prior.tied.items()}
 
 
 def predict(seconds: Mapping[Term, float], work: Amounts) -> float:
@@ -70,21 +80,16 @@ def predict(seconds: Mapping[Term, float], work: Amounts) -> float:
     return sum(seconds.get(term, 0.0) * amount for term, amount in work.items())
 
 
-def seen(runs: Sequence[Run], seconds: Mapping[Term, float], prior: Mapping[Term, float]) -> tuple[Term, ...]:
+def seen(runs: Sequence[Run], seconds: Mapping[Term, float]) -> tuple[Term, ...]:
     """Terms that some run has enough of: the others are what the prior says of them, and no more."""
-    scale = {term: max(seconds.get(term, 0.0), 0.0) for term in TERMS}
-    fallback = float(np.median([scale[term] / prior[term] for term in scale if prior.get(term) and scale[term] > 0]))
-    costs = {term: scale[term] or prior.get(term, 0.0) * fallback for term in TERMS}
     return tuple(
         term
         for term in TERMS
-        if any(costs[term] * run.amounts.get(term, 0.0) > SEEN_SHARE * run.seconds for run in runs)
+        if any(seconds.get(term, 0.0) * run.amounts.get(term, 0.0) > SEEN_SHARE * run.seconds for run in runs)
     )
 
 
-def held_out(
-    runs: Sequence[Run], prior: Mapping[Term, float], weight: float = PRIOR_WEIGHT
-) -> tuple[tuple[Run, float], ...]:
+def held_out(runs: Sequence[Run], prior: Prior, weight: float = PRIOR_WEIGHT) -> tuple[tuple[Run, float], ...]:
     """Each run with log(measured / predicted) from a fit that saw no run of its family."""
     found: list[tuple[Run, float]] = []
     for family in dict.fromkeys(run.family for run in runs):
@@ -139,5 +144,11 @@ def _inside(matrix: Array, target: Array, found: Array, free: NDArray[np.bool_])
         found = np.where(free, found, 0.0)
 
 
-def _matrix(runs: Sequence[Run], terms: Sequence[Term]) -> Array:
-    return np.array([[run.amounts.get(term, 0.0) for term in terms] for run in runs], float)
+def _matrix(runs: Sequence[Run], terms: Sequence[Term], tied: Mapping[Term, tuple[Term, float]]) -> Array:
+    """(runs, terms): the work of each, that of tied terms counted with those that they are tied to."""
+
+    def work(run: Run, term: Term) -> float:
+        followers = sum(times * run.amounts.get(other, 0.0) for other, (like, times) in tied.items() if like == term)
+        return run.amounts.get(term, 0.0) + followers
+
+    return np.array([[work(run, term) for term in terms] for run in runs], float)

@@ -18,6 +18,7 @@ from edgekit.profile.kernels import Kernel
 
 Term = Literal[
     "mac",
+    "window_mac",
     "grouped_mac",
     "patch",
     "conv_input",
@@ -36,10 +37,11 @@ Term = Literal[
     "op",
     "run",
 ]
-"""mac: multiply-accumulates of products of matrices, convolutions among them; patch: elements that a convolution larger
-than 1x1 gathers first; *_input, *_output: elements; large_depthwise_mac: of a depthwise kernel beyond 3x3, for which
-few runtimes have a kernel of its own; depthwise_step: taps of output pixels, each an inner loop over the channels;
-elementwise, curve, pool, move: elements; op: kernels; run: 1 per run."""
+"""mac: multiply-accumulates of products of matrices and 1x1 convolutions; window_mac: of larger convolutions, which
+some runtimes compute in fewer; patch: elements that these gather first; *_input, *_output: elements;
+large_depthwise_mac: of a depthwise kernel beyond 3x3, for which few runtimes have a kernel of its own; depthwise_step:
+taps of output pixels, each an inner loop over the channels; elementwise, curve, pool, move: elements; op: kernels; run:
+1 per run."""
 
 TERMS: tuple[Term, ...] = get_args(Term)
 ITEM_BYTES = {"float32": 4, "float16": 2, "int16x8": 2, "int8": 1, "int8-dynamic": 4}
@@ -97,8 +99,9 @@ def _product(kernel: Kernel, cache_bytes: int) -> dict[Term, float]:
     gathered = kernel.outputs // filters * kernel.depth * kernel.groups * taps if taps > 1 else 0
     item = 1 if kernel.precision in {"int8", "int16x8", "int8-dynamic"} else ITEM_BYTES[kernel.precision]
     resident = RESIDENT_SHARE * cache_bytes / item
+    product: Term = "grouped_mac" if kernel.groups > 1 else "window_mac" if taps > 1 else "mac"
     return {
-        "grouped_mac" if kernel.groups > 1 else "mac": kernel.macs,
+        product: kernel.macs,
         "patch": gathered,
         "conv_input": 0 if taps > 1 else kernel.inputs,
         "conv_output": kernel.outputs,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgekit.profile import fit
-from edgekit.profile.fit import Run, half_width, held_out, nonnegative, predict, seen
+from edgekit.profile.fit import Prior, Run, half_width, held_out, nonnegative, predict, seen
 from edgekit.profile.terms import Term
 
 TRUE: dict[Term, float] = {"mac": 1e-10, "conv_output": 2e-9, "op": 1e-5}
-PRIOR: dict[Term, float] = {"mac": 1, "conv_output": 10, "op": 1e5, "curve": 30}
+PRIOR = Prior(compared={"mac": 1, "conv_output": 10, "op": 1e5, "curve": 30}, tied={"window_mac": ("mac", 2.0)})
 
 
 def runs(families: int = 3, each: int = 8, noise: float = 0.0) -> list[Run]:
@@ -47,8 +48,17 @@ def test_a_term_without_runs_is_what_the_prior_says() -> None:
     measured = runs()
     found = fit.fit(measured, PRIOR)
     assert 0 < found["curve"] < 1e-7
-    assert "curve" not in seen(measured, found, PRIOR)
-    assert {"mac", "conv_output"} <= set(seen(measured, found, PRIOR))
+    assert "curve" not in seen(measured, found)
+    assert {"mac", "conv_output"} <= set(seen(measured, found))
+
+
+def test_a_tied_term_costs_its_multiple() -> None:
+    found = fit.fit(runs(), PRIOR)
+    assert found["window_mac"] == 2 * found["mac"]
+    windows = [
+        replace(run, amounts={**run.amounts, "mac": 0.0, "window_mac": run.amounts["mac"] / 2}) for run in runs()
+    ]
+    assert fit.fit(windows, PRIOR)["mac"] == pytest.approx(found["mac"])
 
 
 def test_residuals_of_families_that_were_left_out() -> None:

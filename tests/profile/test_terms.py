@@ -25,12 +25,13 @@ CONV = Kernel(
 
 def test_a_convolution_gathers_patches() -> None:
     work = of_kernel(CONV, 0)
-    assert work == {"mac": CONV.macs, "patch": 64 * 27, "conv_output": 512, "weight": 216, "op": 1}
+    assert work == {"window_mac": CONV.macs, "patch": 64 * 27, "conv_output": 512, "weight": 216, "op": 1}
 
 
 def test_one_by_one_reads_its_input_as_it_is() -> None:
     point = replace(CONV, taps=(1, 1), depth=27, macs=64 * 8 * 27)
     assert of_kernel(point, 0)["conv_input"] == 768
+    assert of_kernel(point, 0)["mac"] == CONV.macs
     assert "patch" not in of_kernel(point, 0)
 
 
@@ -71,5 +72,5 @@ def test_what_only_moves_or_bends_values(kind: str, term: str, amount: int) -> N
 
 def test_amounts_add_up() -> None:
     total = amounts([CONV, CONV], 0)
-    assert (total["run"], total["op"], total["mac"]) == (1, 2, 2 * CONV.macs)
+    assert (total["run"], total["op"], total["window_mac"]) == (1, 2, 2 * CONV.macs)
     assert set(total) <= set(TERMS)
