@@ -6,6 +6,7 @@ import math
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+_JOULES = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"))
 _COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -29,6 +30,12 @@ def times(*seconds: float) -> tuple[list[str], str]:
     """Several times in the unit that suits the first: (['1.23', '1.20', '1.31'], 'ms')."""
     factor, unit = _time_unit(seconds[0])
     return [_three(second / factor) for second in seconds], unit
+
+
+def energies(*joules: float) -> tuple[list[str], str]:
+    """Several energies in the unit that suits the first: (['152', '136'], 'mJ')."""
+    factor, unit = next((pair for pair in _JOULES if joules[0] >= pair[0]), _JOULES[-1])
+    return [_three(joule / factor) for joule in joules], unit
 
 
 def count(n: int) -> str:

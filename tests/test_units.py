@@ -43,3 +43,10 @@ def test_shape_whole_and_plural() -> None:
     assert units.shape(()) == "scalar"
     assert units.whole(10_000) == "10 000"
     assert (units.plural(1, "op"), units.plural(3, "op")) == ("1 op", "3 ops")
+
+
+def test_energies() -> None:
+    assert units.energies(0.1516, 0.136) == (["152", "136"], "mJ")
+    assert units.energies(5e-6) == (["5.00"], "uJ")
+    assert units.energies(2e-8) == (["0.02"], "uJ")
+    assert units.energies(1.5) == (["1.50"], "J")

@@ -1,0 +1,97 @@
+"""Estimates in words: each number tagged as estimated, with its interval and what it is known from.
+
+A screenful per file: a block per runtime, the best known first. Nothing here stands in a column with a measurement.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgekit import units
+from edgekit.plain import plain
+
+if TYPE_CHECKING:  # types only: the stage takes a second to load
+    from edgekit.profile.estimate import Baseline, Estimate
+
+EVIDENCE = {
+    "A": "fitted to this device and runtime, tried on families that were left out",
+    "B": "fitted to this device and runtime",
+    "C": "fitted to few runs, or to few kinds of kernels",
+    "D": "a guess: specifications only",
+}
+OPS_SHOWN = 5
+WIDTH = 96
+GAP = 12  # columns of the titles
+
+
+def estimates_in_words(estimates: Sequence[Estimate]) -> str:
+    """estimates: of one file on one device, not empty."""
+    first = estimates[0]
+    rows = [
+        ("file", f"{plain(first.path)}, {units.count(first.macs)} MACs, {first.precision}"),
+        ("device", plain(first.device)),
+    ]
+    blocks = ["\n".join(_rows(rows)), *("\n".join(_rows(_block(estimate))) for estimate in estimates)]
+    return "\n\n".join(blocks)
+
+
+def _block(estimate: Estimate) -> list[tuple[str, str]]:
+    rows = [
+        ("runtime", _runtime(estimate)),
+        ("latency", f"{_times(estimate)}  estimated, 90 % interval"),
+    ]
+    if estimate.energy_j is not None:
+        assert estimate.energy_low_j is not None and estimate.energy_high_j is not None
+        (value, low, high), unit = units.energies(estimate.energy_j, estimate.energy_low_j, estimate.energy_high_j)
+        rows.append(("energy", f"{value} {unit}  {low}..{high}  estimated, of the whole board"))
+    rows.append(("evidence", f"{estimate.evidence}: {EVIDENCE[estimate.evidence]} ({plain(estimate.basis)})"))
+    rows.append(("beside it", ", ".join(map(_baseline, estimate.baselines))))
+    rows.append(("mostly", _ops(estimate)))
+    if estimate.fallen:
+        rows.append(("on the CPU", _fallen(estimate)))
+    return rows + [("doubt", plain(doubt)) for doubt in estimate.doubts]
+
+
+def _runtime(estimate: Estimate) -> str:
+    return (
+        f"{plain(estimate.runtime)} {plain(estimate.version)}".strip() + f", {units.plural(estimate.threads, 'thread')}"
+    )
+
+
+def _times(estimate: Estimate) -> str:
+    (value, low, high), unit = units.times(estimate.seconds, estimate.low_s, estimate.high_s)
+    return f"{value} {unit}  {low}..{high}"
+
+
+def _baseline(baseline: Baseline) -> str:
+    return f"{units.time(baseline.seconds)} by {plain(baseline.name)}"
+
+
+def _ops(estimate: Estimate) -> str:
+    """What takes the time. What is left over is named, so that the shares add up."""
+    total = sum(part.seconds for part in estimate.ops)
+    shown = (
+        [f"{plain(part.name)} {units.percent(part.seconds / total, 0)}" for part in estimate.ops[:OPS_SHOWN]]
+        if total
+        else []
+    )
+    rest = sum(part.seconds for part in estimate.ops[OPS_SHOWN:])
+    return ", ".join(shown + ([f"others {units.percent(rest / total, 0)}"] if rest > 0 else []))
+
+
+def _fallen(estimate: Estimate) -> str:
+    share = sum(fallen.macs for fallen in estimate.fallen) / max(1, estimate.macs)
+    reasons = dict.fromkeys(fallen.reason for fallen in estimate.fallen)
+    count = units.plural(len(estimate.fallen), "op")
+    return f"{count} with {units.percent(share, 0)} of the MACs: {plain('; '.join(reasons))}"
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> list[str]:
+    lines: list[str] = []
+    for title, text in rows:
+        wrapped = textwrap.wrap(text, WIDTH - GAP) or [""]
+        lines.append(f"{title:<{GAP}}{wrapped[0]}".rstrip())
+        lines += [" " * GAP + line for line in wrapped[1:]]
+    return lines

@@ -1,0 +1,65 @@
+"""An estimate in words says that it is one, how far it may be off, and what it is known from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from edgekit.profile.estimate import Baseline, Estimate, Part
+from edgekit.profile.placement import Fallen
+from edgekit.report.estimates import estimates_in_words
+from edgekit.report.json import to_json
+
+ESTIMATE = Estimate(
+    path="net.int8.tflite",
+    device="raspberry-pi-4",
+    runtime="tflite",
+    version="2.7.1",
+    threads=4,
+    precision="int8",
+    macs=300_000_000,
+    seconds=0.0238,
+    low_s=0.0213,
+    high_s=0.0266,
+    energy_j=0.1516,
+    energy_low_j=0.136,
+    energy_high_j=0.169,
+    evidence="A",
+    basis="37 runs of MobileNet V1, MobileNet V2",
+    baselines=(Baseline(name="MACs alone", seconds=0.019), Baseline(name="rk3588 times 3", seconds=0.025)),
+    kernels=(Part(name="conv_2d_1", seconds=0.0238),),
+    ops=tuple(Part(name=f"OP_{index}", seconds=0.004 - 0.0001 * index) for index in range(7)),
+)
+
+
+def test_one_screenful() -> None:
+    text = estimates_in_words([ESTIMATE])
+    assert "latency     23.8 ms  21.3..26.6  estimated, 90 % interval" in text
+    assert "energy      152 mJ  136..169  estimated, of the whole board" in text
+    assert "evidence    A: fitted to this device and runtime" in text
+    assert "beside it   19.0 ms by MACs alone, 25.0 ms by rk3588 times 3" in text
+    assert "others 27 %" in text
+    assert max(map(len, text.splitlines())) <= 96
+    assert "measured" not in text
+
+
+def test_a_guess_says_so() -> None:
+    guess = replace(ESTIMATE, evidence="D", energy_j=None, version="", doubts=("a guess from specifications",))
+    text = estimates_in_words([guess])
+    assert "D: a guess" in text
+    assert "energy" not in text
+    assert "doubt       a guess from specifications" in text
+
+
+def test_what_leaves_the_accelerator_and_small_energies() -> None:
+    fallen = Fallen(kernel="k", op="CONV_2D", macs=150_000_000, reason="the NPU has no CONV_2D")
+    text = estimates_in_words([replace(ESTIMATE, fallen=(fallen,), energy_j=5e-6), replace(ESTIMATE, ops=())])
+    assert "on the CPU  1 op with 50 % of the MACs: the NPU has no CONV_2D" in text
+    assert "5.00 uJ" in text
+    assert text.count("runtime") >= 2
+
+
+def test_as_json() -> None:
+    document = json.loads(to_json({"estimates": [ESTIMATE]}))
+    assert document["estimates"][0]["seconds"] == 0.0238
+    assert document["estimates"][0]["baselines"][0]["name"] == "MACs alone"
