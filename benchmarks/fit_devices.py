@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from device_runs import KIB, Profile, Source, load
@@ -63,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         if len(profile.runs) < FEWEST_RUNS:
             print(f"left out: {profile.title}: {len(profile.runs)} runs of known architectures")
     found = [fitted(profile) for profile in profiles if len(profile.runs) >= FEWEST_RUNS]
+    found = [with_counted(entry, found) for entry in found]
     found = [with_sibling(entry, found) for entry in found]
     print_errors(found)
     print_coverage(found)
@@ -83,7 +84,6 @@ def fitted(profile: Profile) -> Fitted:
     left_out = median_error(residuals) if residuals else None
     macs = [run_macs(profile, run) for run in runs]
     visible = known_terms(seen(runs, seconds), source)
-    seconds = with_counted(seconds, visible, source)
     model = LatencyModel(
         processor=source.processor,
         runtime=source.runtime,
@@ -120,24 +120,43 @@ def known_terms(visible: Sequence[Term], source: Source) -> set[Term]:
     return {*visible, *same}
 
 
-def with_counted(seconds: dict[Term, float], visible: set[Term], source: Source) -> dict[Term, float]:
+def with_counted(entry: Fitted, others: Sequence[Fitted]) -> Fitted:
     """Terms that no run shows, by instructions counted in the same kernels (`kernel_instructions.py`).
 
-    A kernel's instructions over those of a 3x3 depthwise convolution of as many elements, times what the latter was
-    fitted to take: only ratios are used, since an instruction of a vector kernel takes longer than one of a scalar.
+    An instruction takes what it was fitted to take in the 3x3 depthwise kernel; in that of float32, where the larger
+    INT8 kernel is the same kind of loop as that one, and the 3x3 one of INT8 is not.
     """
-    counted = COUNTED.get((source.runtime, source.precision))
-    if counted is None:
-        return seconds
-    around = seconds["depthwise_input"] + seconds["depthwise_output"]
-    small = 9 * seconds["depthwise_mac"] + around
-    told: dict[Term, float] = {
-        "large_depthwise_mac": max(0.0, counted["depthwise 5x5"] * small - around) / 25,
-        "curve": counted["hard swish"] * small,
-        "elementwise": counted["add"] * small / 3,
-        "pool": counted["mean"] * small,
+    model = entry.model
+    key = (model.runtime, model.precision)
+    loops = next(
+        (other.model for other in others if same_board(entry, other) and other.model.precision == "float32"), None
+    )
+    if key not in COUNTED:
+        return entry
+    counted, per_instruction = COUNTED[key], instruction_s(model)
+    around = model.seconds["depthwise_input"] + model.seconds["depthwise_output"]
+    large = counted["depthwise 5x5"] * (instruction_s(loops) if loops is not None else per_instruction)
+    told = {
+        "large_depthwise_mac": max(0.0, large - around) / 25,
+        "curve": counted["hard swish"] * per_instruction,
+        "elementwise": counted["add"] * per_instruction / 3,
+        "pool": counted["mean"] * per_instruction,
     }
-    return seconds | {term: value for term, value in told.items() if term not in visible}
+    unseen = {term: rounded(value) for term, value in told.items() if term in model.unseen and value > 0}
+    return replace(entry, model=model.model_copy(update={"seconds": model.seconds | unseen}))
+
+
+def instruction_s(model: LatencyModel) -> float:
+    """Of the 3x3 depthwise kernel, as fitted."""
+    element = 9 * model.seconds["depthwise_mac"] + model.seconds["depthwise_input"] + model.seconds["depthwise_output"]
+    return element / COUNTED[model.runtime, model.precision]["depthwise 3x3"]
+
+
+def same_board(entry: Fitted, other: Fitted) -> bool:
+    def key(fitted: Fitted) -> tuple[str, str, str, int]:
+        return fitted.profile.source.device, fitted.model.runtime, fitted.model.version, fitted.model.threads
+
+    return key(entry) == key(other)
 
 
 def evidence(runs: int, families: int, left_out: float | None) -> Evidence:
@@ -199,13 +218,7 @@ def with_sibling(entry: Fitted, others: Sequence[Fitted]) -> Fitted:
     best = min(near, key=lambda model: (model.version != entry.model.version, model.threads != entry.model.threads))
     ratios = [run.seconds / predict(best.seconds, run.amounts) for run in entry.profile.runs]  # type: ignore[arg-type]
     told = {"sibling": SIBLINGS[source.device], "sibling_factor": rounded(float(np.median(ratios)))}
-    return Fitted(
-        profile=entry.profile,
-        model=entry.model.model_copy(update=told),
-        residuals=entry.residuals,
-        naive=entry.naive,
-        macs=entry.macs,
-    )
+    return replace(entry, model=entry.model.model_copy(update=told))
 
 
 def print_errors(found: Sequence[Fitted]) -> None:
@@ -247,19 +260,17 @@ def print_signs(found: Sequence[Fitted]) -> None:
     for entry in found:
         if entry.model.precision != "int8":
             continue
-        key = (entry.profile.source.device, entry.model.runtime, entry.model.version, entry.model.threads)
         pairs = [
             pair
             for other in found
-            if other.model.precision == "float32"
-            and (other.profile.source.device, other.model.runtime, other.model.version, other.model.threads) == key
+            if other.model.precision == "float32" and same_board(entry, other)
             for pair in paired(entry, other)
         ]
         if pairs:
             right = [(measured > 1) == (predicted > 1) for measured, predicted in pairs]
             gain = float(np.median([measured for measured, _ in pairs]))
             print(
-                f"{' '.join(map(str, key[:3])):<48} {sum(right):>3} of {len(right)} right; "
+                f"{entry.profile.title.removesuffix(', int8'):<48} {sum(right):>3} of {len(right)} right; "
                 f"measured gain x{gain:.2f}, predicted x{float(np.median([p for _, p in pairs])):.2f}"
             )
 

@@ -24,6 +24,7 @@ EVIDENCE = {
 OPS_SHOWN = 5
 WIDTH = 96
 GAP = 12  # columns of the titles
+HARD = "\N{NO-BREAK SPACE}"  # keeps a number and its sign on one line
 
 
 def estimates_in_words(estimates: Sequence[Estimate]) -> str:
@@ -91,7 +92,9 @@ def _fallen(estimate: Estimate) -> str:
 def _rows(rows: Sequence[tuple[str, str]]) -> list[str]:
     lines: list[str] = []
     for title, text in rows:
-        wrapped = textwrap.wrap(text, WIDTH - GAP) or [""]
+        wrapped = [line.replace(HARD, " ") for line in textwrap.wrap(text.replace(" %", f"{HARD}%"), WIDTH - GAP)] or [
+            ""
+        ]
         lines.append(f"{title:<{GAP}}{wrapped[0]}".rstrip())
         lines += [" " * GAP + line for line in wrapped[1:]]
     return lines

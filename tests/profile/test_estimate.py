@@ -87,7 +87,7 @@ def test_beside_it_stand_simpler_ones(tmp_path: Path) -> None:
 
 
 def test_a_sibling_that_never_ran_it(tmp_path: Path) -> None:
-    told = MODEL.model_copy(update={"runtime": "other", "sibling": "raspberry-pi-4", "sibling_factor": 2.0})
+    told = MODEL.model_copy(update={"runtime": "tflite-other", "sibling": "raspberry-pi-4", "sibling_factor": 2.0})
     (found,) = estimate(tflite_file(tmp_path), device(told))
     assert len(found.baselines) == 1
 
@@ -104,6 +104,11 @@ def test_what_only_the_prior_knows_widens_and_lowers(tmp_path: Path) -> None:
 def test_float_files_take_the_float_parameters(tmp_path: Path) -> None:
     (found,) = estimate(tflite_file(tmp_path, integers=False), device(MODEL, float_model()))
     assert found.precision == "float32"
+
+
+def test_a_runtime_that_runs_no_such_file(tmp_path: Path) -> None:
+    (found,) = estimate(tflite_file(tmp_path), device(MODEL.model_copy(update={"runtime": "ncnn"})))
+    assert "runs no such file" in found.doubts[0]
 
 
 def test_best_known_first(tmp_path: Path) -> None:
@@ -158,7 +163,7 @@ ACCELERATOR = Accelerator(
 
 def test_ops_that_leave_the_accelerator(tmp_path: Path) -> None:
     path = tflite_file(tmp_path)
-    npu = MODEL.model_copy(update={"processor": "npu", "runtime": "delegate", "evidence": "A"})
+    npu = MODEL.model_copy(update={"processor": "npu", "runtime": "edgetpu", "evidence": "A"})
     cpu = MODEL.model_copy(update={"evidence": "C", "seconds": {"large_depthwise_mac": 1e-6}})
     first, _ = estimate(path, device(npu, cpu, accelerator=ACCELERATOR))
     assert [fallen.op for fallen in first.fallen] == ["DEPTHWISE_CONV_2D"]
@@ -177,7 +182,8 @@ def test_a_guess_from_the_peak(tmp_path: Path) -> None:
     assert found.seconds == pytest.approx(30800 / 0.25e9)
     assert found.high_s == pytest.approx(5 * found.seconds)
     assert found.energy_j is None
-    assert "guess" in found.basis
+    assert "25 % of the peak" in found.basis
+    assert "guess" in found.doubts[0]
     with pytest.raises(EdgekitError, match=r"(?s)EK715.*no peak in int8"):
         estimate(path, board)
 
