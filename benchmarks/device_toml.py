@@ -1,6 +1,6 @@
 """devices/*.toml: a head that people write or that follows from what kind of device it is, facts, and fitted figures.
 
-    python benchmarks/device_toml.py        writes the facts of every device, and keeps what was fitted
+    python benchmarks/device_toml.py        writes the facts of every device, and keeps what was fitted; and the schema
 
 Facts come from ../shared/devices/specs_facts.csv with their sources; a number is read off the front of its text, and
 the whole text stays beside it as a note. Nothing is filled in where there is no fact.
@@ -21,6 +21,7 @@ from edgekit.device import Device, LatencyModel
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT.parent / "shared" / "devices" / "specs_facts.csv"
+EDITORS = "#:schema schema.json"  # completes and checks the keys where an editor knows the comment
 MARK = "# Below: written by benchmarks/device_toml.py (facts) and benchmarks/fit_devices.py (fitted figures)."
 
 ARM = "published: aarch64 wheels of ai-edge-litert 2.3, onnxruntime 1.31 and tflite-runtime 2.14"
@@ -157,6 +158,7 @@ def write(device: str, models: Sequence[LatencyModel] | None = None) -> None:
     if models is None:
         models = Device.from_toml(path).latency if path.is_file() else ()
     head = path.read_text(encoding="utf-8").partition(MARK)[0].rstrip() if path.is_file() else _head(device)
+    head = head if head.startswith(EDITORS) else f"{EDITORS}\n{head}"
     body = [_section(name, entries) for name, entries in _facts(device).items() if entries]
     path.write_text("\n\n".join([head, MARK, *body, *map(_latency, models)]) + "\n", encoding="utf-8")
     Device.from_toml(path)
@@ -266,5 +268,7 @@ def _value(value: Any) -> str:
 
 
 if __name__ == "__main__":
+    schema = json.dumps(Device.model_json_schema(), indent=1, ensure_ascii=False)
+    (ROOT / "devices" / "schema.json").write_text(schema + "\n", encoding="utf-8")
     for device in DEVICES:
         write(device)

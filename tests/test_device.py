@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,11 @@ def test_runtimes_measured_there_are_of_one_kind_each() -> None:
     kinds = [(model.runtime, model.version, model.threads, model.precision) for model in models]
     assert len(set(kinds)) == len(kinds)
     assert ("tflite", "2.7.1", 4, "int8") in kinds
+
+
+def test_the_schema_for_editors_is_that_of_the_code() -> None:
+    published = json.loads((devices_folder() / "schema.json").read_text(encoding="utf-8"))
+    assert published == Device.model_json_schema(), "python benchmarks/device_toml.py writes it"
 
 
 def test_unknown_name() -> None:
