@@ -105,7 +105,7 @@ def estimate(path: Path, device: Device) -> tuple[Estimate, ...]:
         )
     made: list[Estimate] = []
     refusals: list[EdgekitError] = []
-    for model in sorted(fitting, key=lambda model: model.evidence):
+    for model in sorted(fitting, key=lambda model: (model.evidence, model.half_width)):
         try:
             made.append(_estimated(path, device, model, kernels))
         except EdgekitError as refused:
