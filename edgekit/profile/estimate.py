@@ -95,7 +95,7 @@ def estimate(path: Path, device: Device) -> tuple[Estimate, ...]:
     if not device.latency:
         return (_guess(path, device, kernels),)
     precision = main_precision(kernels)
-    fitting = [model for model in device.latency if model.precision == PRICED_AS.get(precision, precision)]
+    fitting = [model for model in device.latency if _holds_for(model, precision)]
     if not fitting:
         raise EdgekitError(
             "EK712",
@@ -115,8 +115,12 @@ def estimate(path: Path, device: Device) -> tuple[Estimate, ...]:
     return tuple(made)
 
 
-PRICED_AS = {"float16": "float32"}
-"""TFLite widens float16 weights when it loads them, and computes in float32."""
+FLOATS = frozenset({"float32", "float16"})
+
+
+def _holds_for(model: LatencyModel, precision: str) -> bool:
+    """Float files of either width compute alike: CPUs widen float16 weights, accelerators run float32 in float16."""
+    return precision == model.precision or (precision in FLOATS and model.precision in FLOATS)
 
 
 def main_precision(kernels: Sequence[Kernel]) -> str:
@@ -173,7 +177,7 @@ def _costs(
     costs, vague, borrowed = [], 0.0, set()
     for kernel in kernels:
         used = _model_of(path, device, model, kernel, away)
-        if used is model and kernel.precision != model.precision and PRICED_AS.get(kernel.precision) is None:
+        if used is model and not _holds_for(model, kernel.precision):
             borrowed.add(kernel.op)
         parts = {term: used.seconds.get(term, 0.0) * work for term, work in of_kernel(kernel, used.cache_bytes).items()}
         costs.append(sum(parts.values()))
@@ -200,13 +204,13 @@ def _model_of(path: Path, device: Device, model: LatencyModel, kernel: Kernel, a
             f"{kernel.op} '{kernel.name}' leaves the accelerator, and the CPU beside it was not measured",
             "keep such ops out of the model, or measure it: edgekit profile FILE --on ssh://...",
         )
-    precision = PRICED_AS.get(kernel.precision, kernel.precision)
-    if precision == model.precision:
+    if _holds_for(model, kernel.precision):
         return model
     same = [
         m
         for m in device.latency
-        if (m.runtime, m.version, m.threads, m.precision) == (model.runtime, model.version, model.threads, precision)
+        if (m.runtime, m.version, m.threads) == (model.runtime, model.version, model.threads)
+        and _holds_for(m, kernel.precision)
     ]
     if same:
         return same[0]

@@ -111,6 +111,13 @@ def test_a_runtime_that_runs_no_such_file(tmp_path: Path) -> None:
     assert "runs no such file" in found.doubts[0]
 
 
+def test_an_accelerator_runs_float_files_in_float16(tmp_path: Path) -> None:
+    npu = MODEL.model_copy(update={"processor": "npu", "precision": "float16"})
+    (found,) = estimate(tflite_file(tmp_path, integers=False), device(npu))
+    assert found.precision == "float32"
+    assert not found.doubts
+
+
 def test_best_known_first(tmp_path: Path) -> None:
     other = MODEL.model_copy(update={"runtime": "armnn", "evidence": "B"})
     found = estimate(tflite_file(tmp_path), device(other, MODEL))
