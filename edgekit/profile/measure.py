@@ -6,7 +6,6 @@ slept while the others ran, so the first runs of each turn are not counted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,6 @@ from edgekit.errors import EdgekitError
 from edgekit.progress import SILENT, Progress
 from edgekit.run import timing
 from edgekit.run.runner import Runner
-
-WANTED_RUNS = 20  # the 5th and 95th percentile then have a run beyond them
-FAST_S = 0.8  # all artifacts together, where they are fast
-SLOW_S = 60.0  # all artifacts together, however slow: fewer than WANTED_RUNS then, and a doubt
-MOST_RUNS = 500
-FEWEST_RUNS = 3
-ROUNDS = 10
-SLOW_ROUNDS = 2  # each round costs an uncounted run
 
 OUTLIERS_SHARE = 0.1  # normal times have 0.05 % beyond z = 3.5; a tenth is another population
 WIDE_SPREAD = 0.25  # (p95 - p05) / median; still runs of one model stay within 0.1
@@ -62,34 +53,19 @@ def measure(runners: Sequence[Runner], sample: Arrays, *, progress: Progress = S
             f"'{wrong[0]}' holds {len(sample[wrong[0]])} samples, a latency is that of one",
             "give a single sample with a batch axis of 1",
         )
-    with progress.step("measuring latency", ROUNDS) as advance:
+    with progress.step("measuring latency", timing.ROUNDS) as advance:
         for runner in runners:
             runner.prepare(sample)
         warmths = [runner.warm_up() for runner in runners]
-        rounds, turns = _plan([warmth.run_s for warmth in warmths])
+        rounds, turns = timing.plan([warmth.run_s for warmth in warmths])
         timed: list[list[timing.Timed]] = [[] for _ in runners]
         for _ in range(rounds):
             for runner, turn, rows in zip(runners, turns, timed, strict=True):
                 rows.append(runner.time_runs(turn))
-            advance(ROUNDS // rounds)
+            advance(timing.ROUNDS // rounds)
         return tuple(
             _latency(runner, warmth, rows) for runner, warmth, rows in zip(runners, warmths, timed, strict=True)
         )
-
-
-def _plan(runs_s: Sequence[float]) -> tuple[int, list[int]]:
-    """Rounds, and the runs of each artifact per round. runs_s: what one warm run of each takes."""
-    counts = [_runs(run_s, len(runs_s)) for run_s in runs_s]
-    rounds = ROUNDS if min(counts, default=WANTED_RUNS) >= WANTED_RUNS else SLOW_ROUNDS
-    return rounds, [math.ceil(count / rounds) for count in counts]
-
-
-def _runs(run_s: float, artifacts: int) -> int:
-    run_s = max(run_s, 1e-7)
-    affordable = int(SLOW_S / artifacts / run_s)
-    if affordable < WANTED_RUNS:
-        return max(FEWEST_RUNS, affordable)
-    return min(MOST_RUNS, max(WANTED_RUNS, int(FAST_S / artifacts / run_s)))
 
 
 def _latency(runner: Runner, warmth: timing.Warmth, rows: Sequence[timing.Timed]) -> Latency:
@@ -116,7 +92,7 @@ def doubts(times_s: NDArray[np.float64], steady: bool, cpu_share: float, clock: 
     odd = timing.outliers(times_s)
     spread, drift = (p95 - p05) / median, second / first - 1
     findings = (
-        (times_s.size < WANTED_RUNS, f"only {times_s.size} runs, {WANTED_RUNS} were wanted"),
+        (times_s.size < timing.WANTED_RUNS, f"only {times_s.size} runs, {timing.WANTED_RUNS} were wanted"),
         (not steady, "still getting faster when the warm-up ended"),
         (odd > OUTLIERS_SHARE * times_s.size, f"{odd} of {times_s.size} runs were outliers"),
         (spread > WIDE_SPREAD, f"wide spread: from the 5th to the 95th percentile is {spread:.0%} of the median"),

@@ -1,4 +1,6 @@
-"""What measuring shares: runs under a clock, and what to think of the times.
+"""What measuring shares: runs under a clock, how many there should be, and what to think of the times.
+
+It also runs on a device, as part of the agent: Python 3.8, and nothing but numpy.
 
 An outlier is a run whose modified z-score is above 3.5:
 
@@ -10,12 +12,19 @@ and the 3.5; 0.6745 is the 75 % point of the normal distribution, which makes th
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # neither can be built by Python 3.8, nor is there a numpy.typing before NumPy 1.20
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Run = Callable[[], object]
 
 OUTLIER_Z = 3.5
 WINDOW = 5  # runs whose median stands for the speed of now
@@ -24,7 +33,13 @@ WARM_UP_S = 0.1  # allocators, caches and clocks settle within tens of milliseco
 WAKE_UP_S = 0.002  # caches that others have used meanwhile fill again
 WARM_UP_MAX_S = 5.0  # whoever still gets faster then is reported as unsteady
 
-Run = Callable[[], object]
+WANTED_RUNS = 20  # the 5th and 95th percentile then have a run beyond them
+FAST_S = 0.8  # all artifacts together, where they are fast
+SLOW_S = 60.0  # all artifacts together, however slow: fewer than WANTED_RUNS then, and a doubt
+MOST_RUNS = 500
+FEWEST_RUNS = 3
+ROUNDS = 10
+SLOW_ROUNDS = 2  # each round costs an uncounted run
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,18 @@ def time_runs(run: Run, count: int) -> Timed:
     return Timed(tuple(t / 1e9 for t in times_ns), (time.process_time() - cpu_start) / max(wall_s, 1e-9))
 
 
+def plan(runs_s: Sequence[float], fast_s: float = FAST_S, wanted: int | None = None) -> tuple[int, list[int]]:
+    """Rounds, and the runs of each artifact per round.
+
+    runs_s: what one warm run of each takes; fast_s: how long all of them together shall run, where they are fast;
+    wanted: counted runs of each, at least, instead of as many as fit in that time.
+    """
+    counts = [wanted or _affordable(run_s, len(runs_s), fast_s) for run_s in runs_s]
+    fewest = min(counts, default=WANTED_RUNS)
+    rounds = min(ROUNDS, fewest) if wanted or fewest >= WANTED_RUNS else SLOW_ROUNDS
+    return rounds, [math.ceil(count / rounds) for count in counts]
+
+
 def outliers(times_s: NDArray[np.float64]) -> int:
     """How many of the times are outliers."""
     off = np.abs(times_s - np.median(times_s))
@@ -90,3 +117,11 @@ def _window(run: Run) -> float:
         if sum(times) > WARM_UP_MAX_S / 2:  # seconds per run: one or two are all the warmth there is time for
             break
     return float(np.median(times))
+
+
+def _affordable(run_s: float, artifacts: int, fast_s: float) -> int:
+    run_s = max(run_s, 1e-7)
+    affordable = int(SLOW_S / artifacts / run_s)
+    if affordable < WANTED_RUNS:
+        return max(FEWEST_RUNS, affordable)
+    return min(MOST_RUNS, max(WANTED_RUNS, int(fast_s / artifacts / run_s)))

@@ -53,3 +53,22 @@ def test_slow_models_get_few_warm_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     timing.warm_up(lambda: calls.append(time.sleep(0.03)))
     assert len(calls) <= 4
+
+
+def test_the_plan_spends_a_bounded_time() -> None:
+    for run_s in (1e-9, 1e-5, 1e-3, 0.01, 0.05, 1.0, 10.0, 60.0):
+        rounds, turns = timing.plan([run_s] * 4)
+        count = rounds * turns[0]
+        assert 3 <= count <= timing.MOST_RUNS
+        assert count >= timing.WANTED_RUNS or run_s >= 0.5
+        rounding = rounds * run_s * 4
+        assert count * run_s * 4 <= max(timing.FAST_S, 60.0, 3 * run_s * 4) + rounding
+    assert timing.plan([1e-5, 1e-4]) == (timing.ROUNDS, [50, 50])
+    assert timing.plan([2.0, 0.001]) == (2, [8, int(timing.FAST_S / 2 / 0.001) // 2])
+    assert timing.plan([]) == (timing.ROUNDS, [])
+
+
+def test_the_plan_keeps_to_a_wanted_count() -> None:
+    assert timing.plan([1e-5, 1.0], wanted=100) == (timing.ROUNDS, [10, 10])
+    assert timing.plan([1e-5], wanted=3) == (3, [1])
+    assert timing.plan([1e-3], 2.0) == (timing.ROUNDS, [50])
