@@ -472,6 +472,105 @@ PAGES: dict[str, Page] = {
         "no file to plan the memory of",
         "Memory is planned from the ops and tensors of a TFLite file. The file is damaged, or something else.",
     ),
+    "EK720": Page(
+        Exit.USAGE,
+        "not a device's address",
+        "A device is local, ssh://[user@]host[:port] or adb://serial. Whatever else ssh needs (a key, a jump host,"
+        " another name) stands in ~/.ssh/config, which edgekit uses as ssh does. --python names a program there, not a"
+        " command.",
+    ),
+    "EK721": Page(
+        Exit.ENVIRONMENT,
+        "device not reached",
+        "There was no connection, or it broke before the agent had started. edgekit calls the ssh or adb that is"
+        " installed here: where these reach the device by themselves, edgekit does.",
+    ),
+    "EK722": Page(
+        Exit.REFUSED,
+        "device with another key",
+        "The device's host key is unknown, or not the one that known_hosts holds. Either the device was set up anew,"
+        " or somebody else answers in its place. edgekit never accepts a key by itself.",
+    ),
+    "EK723": Page(
+        Exit.ENVIRONMENT,
+        "device lets nobody in",
+        "edgekit asks for no password, so that it can run in a build. Log in by key, or load the key into an agent"
+        " first; over adb, allow debugging on the device's screen.",
+    ),
+    "EK724": Page(
+        Exit.ENVIRONMENT,
+        "no Python on the device",
+        "Measuring needs Python 3.8 or newer there, numpy, and one of ai-edge-litert, tflite-runtime and onnxruntime."
+        " --python names one that is not called python3, such as that of a virtual environment.",
+    ),
+    "EK725": Page(
+        Exit.ENVIRONMENT,
+        "no numpy on the device",
+        "Every runtime takes its inputs as numpy arrays. `edgekit devices probe` prints the command that installs it.",
+    ),
+    "EK726": Page(
+        Exit.ENVIRONMENT,
+        "no runtime on the device",
+        "A TFLite file needs ai-edge-litert or tflite-runtime there, an ONNX file onnxruntime. Which of them can work"
+        " depends on the device's Python, processor and C library: `edgekit devices probe` prints the command.",
+    ),
+    "EK727": Page(
+        Exit.ENVIRONMENT,
+        "no room on the device",
+        "The agent, the files and a sample are copied into a new folder under TMPDIR or /tmp there, and removed at"
+        " the end.",
+    ),
+    "EK728": Page(
+        Exit.ENVIRONMENT,
+        "the agent died",
+        "The program that measures on the device ended before it had answered, or the system there refused it"
+        " something. The message shows its last words.",
+    ),
+    "EK729": Page(
+        Exit.ENVIRONMENT,
+        "an answer without sense",
+        "What came from the device is not what the agent says. edgekit holds each value against a schema and believes"
+        " nothing else. A login shell that prints a greeting is no reason; a broken connection can be.",
+    ),
+    "EK730": Page(
+        Exit.EXHAUSTED,
+        "the device took too long",
+        "The agent gives a sign of life every two seconds; none came within --timeout, or a file did not answer in"
+        " time.",
+    ),
+    "EK731": Page(
+        Exit.UNSUPPORTED,
+        "the device's runtime refuses the file",
+        "The runtime there cannot load or run the file: an op that is newer than it, or a damaged file. What edgekit"
+        " writes runs on ai-edge-litert 2.3, tflite-runtime 2.14 and onnxruntime 1.31; an older one may lack a kernel.",
+    ),
+    "EK732": Page(
+        Exit.FAILED,
+        "the device computes something else",
+        "The same file on the same sample gives other outputs there than here, by more than rounding explains. Times"
+        " of a wrong result mean nothing. A broken kernel of an old runtime, or bad memory, can be the cause.",
+    ),
+    "EK733": Page(
+        Exit.EXHAUSTED,
+        "out of memory on the device",
+        "A runtime asked for more memory than there is, or the kernel there killed its process to get memory back.",
+    ),
+    "EK734": Page(
+        Exit.ENVIRONMENT,
+        "no program to reach a device with",
+        "edgekit calls the ssh or the adb that is installed on this machine, and brings neither.",
+    ),
+    "EK735": Page(
+        Exit.ENVIRONMENT,
+        "a runtime crashed on the device",
+        "Each file runs in a process of its own there, and this one's ended by a signal or by itself.",
+    ),
+    "EK736": Page(
+        Exit.USAGE,
+        "nothing says how large an input is",
+        "The file leaves a size of an input open. Latency depends on it, so that --data must give a sample that has"
+        " it.",
+    ),
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
     "EK901": Page(
         Exit.ENVIRONMENT,

@@ -40,7 +40,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"bundle", "capture", "lower", "profile", "prune", "quantize", "simplify", "verify"}),
     frozenset({"report"}),
     frozenset({"budget", "goals", "judging", "scoring", "search"}),
-    frozenset({"finish", "integers", "pruning", "start"}),
+    frozenset({"finish", "integers", "profiling", "pruning", "start"}),
     frozenset({"pipeline"}),
     frozenset({"api"}),
     frozenset({"cli"}),

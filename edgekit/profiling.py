@@ -1,0 +1,80 @@
+"""What `edgekit profile` does: files and a sample in, what they cost on a device out.
+
+Beside `pipeline` and not in it, since nothing here needs PyTorch, which takes two seconds to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekit.artifact import Arrays, Artifact
+from edgekit.data import Given, read_data
+from edgekit.errors import EdgekitError
+from edgekit.profile import address, remote
+from edgekit.profile.measured import MeasuredThere, measure_there
+from edgekit.profile.sample import noise
+from edgekit.progress import SILENT, Progress
+from edgekit.recipe import Recipe
+from edgekit.run.signature import is_lowered, opened
+
+MADE_UP = "noise"
+
+
+def measure(
+    files: Sequence[Path],
+    on: str,
+    recipe: Recipe,
+    *,
+    python: str | None = None,
+    runs: int | None = None,
+    silence_s: float = remote.SILENCE_S,
+    progress: Progress = SILENT,
+) -> MeasuredThere:
+    """Latency, memory, power and outputs of the files on a device.
+
+    on: its address; python: the one to run there, None for python3, or edgekit's own here; recipe: samples, preprocess
+    and threads; without samples the files get noise.
+    """
+    there = address.parsed(on)
+    artifacts = [_artifact(path) for path in files]
+    samples, sample_from = _samples(artifacts, recipe)
+    if python is None:
+        python = remote.this_python() if there.kind == "local" else "python3"
+    return measure_there(
+        there,
+        artifacts,
+        samples,
+        python=python,
+        threads=recipe.verify.threads,
+        runs=runs,
+        silence_s=silence_s,
+        sample_from=sample_from,
+        progress=progress,
+    )
+
+
+def _artifact(path: Path) -> Artifact:
+    if is_lowered(path):
+        return opened(path)
+    if not path.exists():
+        raise EdgekitError("EK101", f"no file at '{path}'", "the path does not exist", "check the path")
+    raise EdgekitError(
+        "EK102",
+        f"cannot measure '{path}'",
+        "it is neither an ONNX nor a TFLite file",
+        "convert the model first: edgekit convert MODEL, or edgekit quantize MODEL",
+    )
+
+
+def _samples(artifacts: Sequence[Artifact], recipe: Recipe) -> tuple[list[Arrays], str]:
+    """The same sample for each artifact, in its own layout and types, and where it is from."""
+    data = read_data(recipe, Given(), calibrate=False).evaluation
+    if data is None:
+        return [noise(artifact) for artifact in artifacts], MADE_UP
+    first = data.take([0])
+    prepared = [
+        artifact.to_file(next(first.renamed([spec.name for spec in artifact.inputs]).batches(1)).inputs)
+        for artifact in artifacts
+    ]
+    return prepared, f"the first sample of '{data.where}'"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit import profiling
+from edgekit.errors import EdgekitError
+from edgekit.recipe import Recipe
+from tests.verify import nets
+
+
+def recipe(**data: Any) -> Recipe:
+    return Recipe.model_validate({"model": {"path": "x"}, "data": data})
+
+
+def test_noise_where_nobody_gives_a_sample(tmp_path: Path) -> None:
+    artifact = nets.tflite_artifact(tmp_path)
+    found = profiling.measure([artifact.path], "local", recipe(), runs=5)
+    assert found.sample == "noise"
+    assert found.measurements[0].runs == 5
+    assert found.place.on == "local"
+
+
+def test_the_first_sample_of_those_given(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", inputs=nets.images(3))
+    artifacts = [nets.onnx_artifact(tmp_path, "float32", None), nets.tflite_artifact(tmp_path)]
+    samples, sample_from = profiling._samples(artifacts, recipe(data=str(tmp_path / "s.npz")))
+    assert sample_from == f"the first sample of '{tmp_path}/s.npz'"
+    np.testing.assert_array_equal(samples[0]["x"], nets.images(3)[:1])
+    np.testing.assert_array_equal(samples[1]["x"], artifacts[1].to_file({"x": nets.images(3)[:1]})["x"])
+
+
+@pytest.mark.parametrize(("name", "code"), [("nowhere.onnx", "EK101"), ("model.pt", "EK102")])
+def test_what_cannot_be_measured(tmp_path: Path, name: str, code: str) -> None:
+    (tmp_path / "model.pt").write_bytes(b"x")
+    with pytest.raises(EdgekitError) as caught:
+        profiling.measure([tmp_path / name], "local", recipe())
+    assert caught.value.code == code
+
+
+def test_a_wrong_address_is_said_first() -> None:
+    with pytest.raises(EdgekitError, match="EK720"):
+        profiling.measure([Path("nowhere.onnx")], "ssh://-oProxyCommand=id", recipe())
