@@ -1,4 +1,4 @@
-"""What `edgekit profile` does: files and a sample in, what they cost on a device out.
+"""What `edgekit profile` and `edgekit devices probe` do: files and a sample in, what they cost on a device out.
 
 Beside `pipeline` and not in it, since nothing here needs PyTorch, which takes two seconds to load.
 """
@@ -6,13 +6,17 @@ Beside `pipeline` and not in it, since nothing here needs PyTorch, which takes t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.artifact import Arrays, Artifact
 from edgekit.data import Given, read_data
 from edgekit.errors import EdgekitError
 from edgekit.profile import address, remote
+from edgekit.profile.advice import Advice, advice
+from edgekit.profile.answer import Probed, probed
 from edgekit.profile.measured import MeasuredThere, measure_there
+from edgekit.profile.parcel import parcel
 from edgekit.profile.sample import noise
 from edgekit.progress import SILENT, Progress
 from edgekit.recipe import Recipe
@@ -39,19 +43,45 @@ def measure(
     there = address.parsed(on)
     artifacts = [_artifact(path) for path in files]
     samples, sample_from = _samples(artifacts, recipe)
-    if python is None:
-        python = remote.this_python() if there.kind == "local" else "python3"
     return measure_there(
         there,
         artifacts,
         samples,
-        python=python,
+        python=_python(there, python),
         threads=recipe.verify.threads,
         runs=runs,
         silence_s=silence_s,
         sample_from=sample_from,
         progress=progress,
     )
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a device has, and what it lacks to be measured."""
+
+    on: str
+    found: Probed
+    advice: tuple[Advice, ...]
+
+    @property
+    def fit(self) -> bool:
+        """It can run one of the formats."""
+        return any(one.state == "works" for one in self.advice)
+
+
+def probe(on: str, *, python: str | None = None, silence_s: float = remote.SILENCE_S) -> Condition:
+    """Ask a device what it has. on, python: as for `measure`."""
+    there = address.parsed(on)
+    document = remote.run(there, parcel({"probe": True}, {}), python=_python(there, python), silence_s=silence_s)
+    found = probed(document, there)
+    return Condition(on, found, advice(found))
+
+
+def _python(there: address.Address, python: str | None) -> str:
+    if python is not None:
+        return python
+    return remote.this_python() if there.kind == "local" else "python3"
 
 
 def _artifact(path: Path) -> Artifact:

@@ -10,10 +10,12 @@ import typer
 from edgekit.cli.compare import compare
 from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
+from edgekit.cli.devices import devices
 from edgekit.cli.doctor import doctor
 from edgekit.cli.door import guarded
 from edgekit.cli.explain import explain
 from edgekit.cli.inspect import inspect
+from edgekit.cli.profile import profile
 from edgekit.cli.prune import prune
 from edgekit.cli.quantize import quantize
 
@@ -56,8 +58,9 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(_edgekit)
-    for command in (quantize, prune, convert, inspect, compare, demo, doctor, explain):
+    for command in (quantize, prune, convert, inspect, compare, profile, demo, doctor, explain):
         made.command()(command)
+    made.add_typer(devices())
     return made
 
 

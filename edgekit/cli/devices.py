@@ -1,0 +1,120 @@
+"""`edgekit devices ...`: the devices that edgekit knows, and what one that can be reached has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgekit import units
+from edgekit.cli import options
+from edgekit.cli.profile import Python, Timeout
+from edgekit.errors import Exit
+from edgekit.plain import plain
+
+if TYPE_CHECKING:
+    from edgekit.profiling import Condition
+
+HELP = "List the devices that edgekit knows, or ask one what it has."
+
+Where = Annotated[
+    str,
+    typer.Argument(help="local, ssh://[user@]host[:port] or adb://serial.", metavar="DEVICE", show_default=False),
+]
+Row = tuple[str, str]
+NAMES = {"tflite": "TFLite", "onnx": "ONNX"}
+
+
+def devices() -> typer.Typer:
+    """The commands under `edgekit devices`."""
+    made = typer.Typer(name="devices", help=HELP, add_completion=False, rich_markup_mode=None)
+    made.command("list")(list_devices)
+    made.command()(probe)
+    return made
+
+
+def list_devices(json: options.Json = False) -> None:
+    """List the devices that --device knows by name."""
+    from edgekit.device import device_names, load_device
+
+    known = [load_device(name) for name in device_names()]
+    if json:
+        from edgekit.report.json import to_json
+
+        print(to_json({"devices": [device.model_dump() for device in known]}))
+        return
+    width = max(len(device.name) for device in known)
+    for device in known:
+        print(f"{device.name:<{width}}  {plain(device.title)}; {', '.join(device.runtimes)}")
+
+
+def probe(where: Where, python: Python = None, timeout: Timeout = 60.0, json: options.Json = False) -> int:
+    """Ask a device what it has, and say how to install what measuring needs.
+
+    Nothing is installed, and nothing is left there.
+    """
+    from edgekit import profiling
+
+    condition = profiling.probe(where, python=python, silence_s=timeout)
+    if json:
+        from edgekit.report.json import to_json
+
+        print(to_json({"on": condition.on, "found": condition.found.model_dump(), "advice": condition.advice}))
+    else:
+        rows = [*_machine(condition), *_sensors(condition), *_packages(condition), *_advice(condition)]
+        width = max(len(key) for key, _ in rows)
+        print("\n".join(f"{plain(key):<{width}}  {plain(value)}" for key, value in rows))
+    return Exit.DONE if condition.fit else Exit.ENVIRONMENT
+
+
+def _machine(condition: Condition) -> list[Row]:
+    system, state = condition.found.system, condition.found.before
+    memory = state.memory_bytes.value
+    return [
+        ("device", condition.on),
+        ("board", str(state.board)),
+        ("processor", f"{state.cpu}; {state.cores} cores, {system.architecture}"),
+        ("memory", units.size(memory) if isinstance(memory, int) else str(state.memory_bytes)),
+        ("system", f"{system.system} {system.release}, {system.libc or 'no glibc'}"),
+        ("Python", f"{system.python}, {system.bits} bits, {condition.found.installing.executable}"),
+        ("room", f"{units.size(condition.found.installing.free_bytes)} for temporary files"),
+    ]
+
+
+def _sensors(condition: Condition) -> list[Row]:
+    state = condition.found.before
+    clock = state.clock_hz.value
+    throttling = state.throttling.value
+    rows = [
+        ("clock", f"{clock / 1e9:.2f} GHz" if isinstance(clock, (int, float)) else str(state.clock_hz)),
+        ("governor", str(state.governor)),
+        ("temperature", str(state.temperature_c)),
+        ("throttling", (", ".join(throttling) or "none") if isinstance(throttling, tuple) else str(state.throttling)),
+    ]
+    for sensor in condition.found.power:
+        now = f"{sensor.value:.2f} W" if sensor.value is not None else sensor.unavailable or "counts energy"
+        rows.append(("power", f"{sensor.name}: {now} ({sensor.source})"))
+    return rows if condition.found.power else [*rows, ("power", "unavailable: no sensor that edgekit knows")]
+
+
+def _packages(condition: Condition) -> list[Row]:
+    rows = []
+    for name, package in condition.found.packages.items():
+        broken = f", broken: {package.broken}" if package.broken else ""
+        rows.append((name, "not installed" if package.version is None else f"{package.version}{broken}"))
+    return rows
+
+
+def _advice(condition: Condition) -> list[Row]:
+    rows = []
+    for one in condition.advice:
+        match one.state:
+            case "works":
+                rows.append((NAMES[one.format], f"can be measured, with {one.runtime}"))
+            case "missing":
+                rows.append((NAMES[one.format], f"cannot be measured yet: {one.why}; run there:"))
+            case "impossible":
+                fix = "; with another Python, run there:" if one.commands else ""
+                rows.append((NAMES[one.format], f"cannot be measured: {one.why}{fix}"))
+        rows += [("", f"  {command}") for command in one.commands]
+    return rows

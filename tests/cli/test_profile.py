@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgekit.cli.commands import run
+from edgekit.cli.profile import different
+from edgekit.profile.agree import Agreement
+from tests.profile.ssh_server import Server, awaited, processes_in
+from tests.report.test_measured import FOUND, ONE
+from tests.verify import nets
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    return [str(nets.onnx_artifact(tmp_path, "float32", None).path), str(nets.tflite_artifact(tmp_path).path)]
+
+
+def test_over_ssh_as_json(server: Server, files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    start = time.monotonic()
+    assert run(["profile", *files, "--on", server.address, "--python", sys.executable, "--runs", "20", "--json"]) == 0
+    took_s = time.monotonic() - start
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert err == ""
+    assert [one["outputs"]["verdict"] for one in document["measurements"]] == ["identical", "identical"]
+    assert all(one["kind"] == "measured" for one in document["measurements"])
+    assert took_s < 10
+
+
+def test_here_as_a_table(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", *files, "--runs", "20", "--threads", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "device       local" in out
+    assert "measured" in out
+    assert "2 threads" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--on", "ssh://127.0.0.1:1"], 4, "EK721"),
+        (["--on", "ssh://-oProxyCommand=id"], 2, "EK720"),
+        (["--on", "local", "--python", "/nowhere/python3"], 4, "EK724"),
+        (["--runs", "0"], 2, "--runs"),
+        (["--threads", "0"], 2, "--threads"),
+    ],
+)
+def test_failures(
+    files: list[str], arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["profile", files[0], *arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+
+
+def test_a_device_that_computes_something_else_is_a_failure() -> None:
+    wrong = replace(ONE, outputs=Agreement(verdict="different", sqnr_db=1.0, why="noise"))
+    found = different(replace(FOUND, measurements=(ONE, wrong)))
+    assert found is not None
+    assert (found.code, int(found.exit)) == ("EK732", 1)
+    assert different(FOUND) is None
+    assert different(replace(FOUND, measurements=(replace(ONE, outputs=None),))) is None
+
+
+def test_it_is_shown_first_and_fails_then(
+    files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgekit import profiling
+
+    wrong = replace(ONE, outputs=Agreement(verdict="different", sqnr_db=1.0, why="noise"))
+    monkeypatch.setattr(profiling, "measure", lambda *_, **__: replace(FOUND, measurements=(wrong,)))
+    assert run(["profile", files[0]]) == 1
+    out, err = capsys.readouterr()
+    assert "DIFFERENT" in out
+    assert "EK732" in err
+
+
+def test_ctrl_c_leaves_nothing_there(server: Server, files: list[str]) -> None:
+    command = [sys.executable, "-m", "edgekit", "profile", *files, "--on", server.address]
+    with subprocess.Popen(
+        [*command, "--python", sys.executable, "--runs", "100000"], stderr=subprocess.PIPE, env=os.environ
+    ) as child:
+        assert awaited(lambda: len(processes_in(server.there)) >= 3, 20.0)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 130
+        assert child.stderr is not None
+        assert b"interrupted" in child.stderr.read()
+    assert server.left_behind() == []

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from edgekit.profile.agree import Agreement
+from edgekit.profile.measured import MeasuredThere, Measurement, Place, Power
+from edgekit.report.json import to_json
+from edgekit.report.measured import in_words, measured_text, show_measured
+
+IDENTICAL = Agreement(verdict="identical", sqnr_db=float("inf"), worst=0.0)
+ONE = Measurement(
+    file="mobilenet_v2.int8.tflite",
+    label="INT8 TFLite",
+    size_bytes=3_600_000,
+    runtime="ai-edge-litert 2.3.0",
+    numpy="2.4.6",
+    threads=4,
+    runs=200,
+    median_s=0.0123,
+    p05_s=0.0120,
+    p25_s=0.0122,
+    p75_s=0.0124,
+    p95_s=0.0131,
+    min_s=0.0119,
+    max_s=0.02,
+    load_s=0.1,
+    first_s=0.03,
+    peak_rss_bytes=60 * 2**20,
+    base_rss_bytes=40 * 2**20,
+    power=(
+        Power(name="VDD_IN", source="/sys/class/hwmon/hwmon4", watts=6.1, idle_watts=4.0),
+        Power(name="VDD_SOC", source="x", watts=None, idle_watts=None, unavailable="Permission denied"),
+    ),
+    energy_j=0.0123 * 6.1,
+    outputs=IDENTICAL,
+    doubts=("clock frequency not fixed (governor 'ondemand')",),
+    times_s=(0.0123,),
+)
+PLACE = Place(
+    on="ssh://pi@raspberrypi.local",
+    system={"system": "Linux", "release": "6.6", "architecture": "aarch64", "python": "3.11.2"},
+    before={"board": {"value": "Raspberry Pi 4 Model B"}, "cpu": {"value": "4x Arm Cortex-A72"}},
+    after={
+        "clock_hz": {"value": 1_500_000_000},
+        "temperature_c": {"value": 61.8},
+        "throttling": {"value": ()},
+        "governor": {"unavailable": "no"},
+    },
+)
+FOUND = MeasuredThere(place=PLACE, measurements=(ONE,), sample="noise", doubts=("hot: up to 85 C",))
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_it_fits(width: int) -> None:
+    lines = measured_text(FOUND, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "\u2026" not in "".join(lines), "a cell was cut"
+
+
+def test_every_number_that_was_promised() -> None:
+    text = measured_text(FOUND, 140)
+    for words in (
+        "ssh://pi@raspberrypi.local  Raspberry Pi 4 Model B, 4x Arm Cortex-A72",
+        "clock 1.50 GHz, governor unavailable, temperature 61.8 C, throttling none",
+        "12.3 ms  12.0..13.1",
+        "ai-edge-litert 2.3.0, 4 threads",
+        "20.0 MiB its own",
+        "6.10 W",
+        "75 mJ",
+        "identical to this machine's, bit by bit",
+        "VDD_IN 6.10 W, 4.00 W idle",
+        "VDD_SOC: unavailable: Permission denied",
+        "mobilenet_v2.int8.tflite: clock frequency not fixed",
+        "hot: up to 85 C",
+    ):
+        assert words in text
+    assert text.split("\n\n")[1].startswith("measured"), "the table says what its numbers are"
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    bare = replace(ONE, power=(), energy_j=None, outputs=None, doubts=(), base_rss_bytes=None)
+    text = measured_text(replace(FOUND, measurements=(bare, replace(bare, peak_rss_bytes=None)), doubts=()), 100)
+    assert "power" not in text
+    assert "outputs" not in text
+    assert "60.0 MiB" in text
+    odd = replace(PLACE, after={"clock_hz": {"value": "fast"}, "throttling": {"value": 3}})
+    assert "clock unavailable" in measured_text(replace(FOUND, place=odd), 100)
+    powerless = replace(ONE, power=ONE.power[1:], energy_j=None)
+    assert "-" in measured_text(replace(FOUND, measurements=(powerless,)), 140)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        (Agreement(verdict="close", sqnr_db=101.23), "but for rounding (SQNR 101.2 dB)"),
+        (Agreement(verdict="close", why="0.10% of the whole numbers differ"), "0.10% of the whole"),
+        (Agreement(verdict="different", sqnr_db=-1.0, why="noise"), "DIFFERENT from this machine's: noise"),
+        (Agreement(verdict="unknown", why="too large"), "not compared: too large"),
+    ],
+)
+def test_outputs_in_words(outputs: Agreement, words: str) -> None:
+    assert words in in_words(outputs)
+
+
+def test_a_device_does_not_steer_the_terminal() -> None:
+    evil = "\x1b]0;owned\x07[bold red]"
+    place = replace(PLACE, before={"board": {"value": evil}, "cpu": {}})
+    hostile = replace(ONE, runtime=evil, file=evil, doubts=(evil,), power=(replace(ONE.power[0], name=evil),))
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=True, markup=False, highlight=False, emoji=False)
+    show_measured(replace(FOUND, place=place, measurements=(hostile,), doubts=(evil,)), console)
+    assert "\x1b]" not in out.getvalue()
+    assert "[bold red]" in out.getvalue()
+
+
+def test_as_json() -> None:
+    document = json.loads(to_json(FOUND))
+    assert document["schema_version"] == 1
+    assert document["measurements"][0]["kind"] == "measured"
+    assert document["measurements"][0]["outputs"]["sqnr_db"] is None
+    assert document["place"]["before"]["board"] == {"value": "Raspberry Pi 4 Model B"}
