@@ -196,6 +196,9 @@ def _measurement(
         outputs = None if here is None else agreement(artifact, here.outputs, found.outputs)
     except ValueError as wrong:
         raise remote.garbage(there, str(wrong)) from None
+    found_doubts = doubts(times, found.steady, found.cpu_share, None if governor is None else str(governor))
+    if outputs is not None and here is not None and outputs.verdict == "close" and _same_runtime(here, found):
+        found_doubts = (*found_doubts, "other outputs than here, though the runtime is the same")
     return Measurement(
         file=artifact.path.name,
         label=artifact.label,
@@ -218,9 +221,13 @@ def _measurement(
         power=power,
         energy_j=power[0].watts * median if power and power[0].watts is not None else None,
         outputs=outputs,
-        doubts=doubts(times, found.steady, found.cpu_share, None if governor is None else str(governor)),
+        doubts=found_doubts,
         times_s=found.times_s,
     )
+
+
+def _same_runtime(here: answer.Measured, there: answer.Measured) -> bool:
+    return (here.runtime, here.version) == (there.runtime, there.version)
 
 
 def device_doubts(found: answer.Measurements) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 from edgekit.errors import EdgekitError
 from edgekit.profile import measured
 from edgekit.profile.address import parsed
+from edgekit.profile.agree import Agreement
 from edgekit.profile.answer import Measurements
 from edgekit.profile.measured import MeasuredThere, device_doubts, measure_there
 from tests.profile import trees
@@ -54,6 +55,14 @@ def test_a_device_that_computes_something_else(server: Server, tmp_path: Path) -
     assert second.outputs is not None
     assert second.outputs.verdict == "identical"
     assert first.runtime == "onnxruntime 0.1"
+
+
+def test_the_same_runtime_with_other_outputs_is_doubted(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "agreement", lambda *_: Agreement(verdict="close", sqnr_db=40.0))
+    for one in on(server.address, tmp_path).measurements:
+        assert one.doubts[-1] == "other outputs than here, though the runtime is the same"
 
 
 def test_here_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
