@@ -571,6 +571,12 @@ PAGES: dict[str, Page] = {
         "The file leaves a size of an input open. Latency depends on it, so that --data must give a sample that has"
         " it.",
     ),
+    "EK737": Page(
+        Exit.USAGE,
+        "not a soak",
+        "--soak keeps one file running, for 10 seconds or more, to see where its latency settles when the device is"
+        " warm. Several files would take turns, and be measured on a device that the others have heated.",
+    ),
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
     "EK901": Page(
         Exit.ENVIRONMENT,

@@ -32,15 +32,23 @@ def measure(
     *,
     python: str | None = None,
     runs: int | None = None,
+    soak_s: float | None = None,
     silence_s: float = remote.SILENCE_S,
     progress: Progress = SILENT,
 ) -> MeasuredThere:
     """Latency, memory, power and outputs of the files on a device.
 
     on: its address; python: the one to run there, None for python3, or edgekit's own here; recipe: samples, preprocess
-    and threads; without samples the files get noise.
+    and threads, without samples the files get noise; soak_s: see `measure_there`.
     """
     there = address.parsed(on)
+    if soak_s is not None and len(files) > 1:
+        raise EdgekitError(
+            "EK737",
+            "cannot soak more than one file",
+            f"{len(files)} were given, and each would cool the device for the others",
+            "give --soak with a single file",
+        )
     artifacts = [_artifact(path) for path in files]
     samples, sample_from = _samples(artifacts, recipe)
     return measure_there(
@@ -50,6 +58,7 @@ def measure(
         python=_python(there, python),
         threads=recipe.verify.threads,
         runs=runs,
+        soak_s=soak_s,
         silence_s=silence_s,
         sample_from=sample_from,
         progress=progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,10 @@ from edgekit.errors import EdgekitError, Exit
 
 if TYPE_CHECKING:
     from edgekit.profile.measured import MeasuredThere
+
+DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)", re.A)
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+SHORTEST_S, LONGEST_S = 10.0, 86400.0
 
 Files = Annotated[
     list[Path], typer.Argument(help="ONNX and TFLite files, measured in turns.", metavar="FILE...", show_default=False)
@@ -33,6 +38,14 @@ Runs = Annotated[
     int | None,
     typer.Option(
         "--runs", metavar="N", min=1, max=100_000, help="Counted runs of each file. Default: 20 to 500, by its speed."
+    ),
+]
+Soak = Annotated[
+    str | None,
+    typer.Option(
+        "--soak",
+        metavar="DURATION",
+        help="First keep the file running for 90s, 10m or 1h, and see what heat does. Default: no.",
     ),
 ]
 Timeout = Annotated[
@@ -60,6 +73,7 @@ def profile(
     on: On = "local",
     python: Python = None,
     runs: Runs = None,
+    soak: Soak = None,
     threads: options.Threads = None,
     timeout: Timeout = 60.0,
     data: Sample = None,
@@ -78,11 +92,14 @@ def profile(
     Latency, memory, power and outputs, by an agent that is copied to the device and removed again.
     """
     wanted = options.recipe({**context.params, "path": str(files[0])})
+    soak_s = None if soak is None else seconds(soak)
     from edgekit import profiling
     from edgekit.cli import result
 
     with watching(verbose) as progress:
-        found = profiling.measure(files, on, wanted, python=python, runs=runs, silence_s=timeout, progress=progress)
+        found = profiling.measure(
+            files, on, wanted, python=python, runs=runs, soak_s=soak_s, silence_s=timeout, progress=progress
+        )
     if json:
         result.print_json(found)
     else:
@@ -90,6 +107,19 @@ def profile(
     if (wrong := different(found)) is not None:
         raise wrong
     return Exit.DONE
+
+
+def seconds(duration: str) -> float:
+    """'10m' -> 600.0. Raises EK737."""
+    match = DURATION.fullmatch(duration.strip().lower())
+    if match is None or not SHORTEST_S <= float(match[1]) * UNITS[match[2]] <= LONGEST_S:
+        raise EdgekitError(
+            "EK737",
+            f"cannot soak for '{duration}'",
+            "it is not a number with s, m or h, from 10s to 24h",
+            "write it like --soak 10m",
+        )
+    return float(match[1]) * UNITS[match[2]]
 
 
 def different(found: MeasuredThere) -> EdgekitError | None:

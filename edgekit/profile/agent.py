@@ -1,6 +1,7 @@
 """The agent: measures model files on the machine that it runs on. A device needs Python 3.8, numpy and one runtime.
 
-edgekit packs this file with `environment`, `power` and `run.timing` into one file that Python runs, `agent.pyz`:
+edgekit packs this file with `bench`, `environment`, `packages`, `power` and `run.timing` into one file that Python
+runs, `agent.pyz`:
 
     python3 agent.pyz < job.json            prints a JSON document
     python3 agent.pyz --remote job.json     ends when its stdin does, and frames what it prints
@@ -14,7 +15,6 @@ by name, so that old runtimes without signatures do.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import json
@@ -25,12 +25,11 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List
 
 from edgekit.profile import environment, packages
+from edgekit.profile.bench import Failure, Json, one_line, serve
 from edgekit.profile.power import Watch, meters
-
-Json = Dict[str, Any]
 
 SCHEMA = 1
 LOOK_S = 0.2  # between two looks at the power meters, and at the clock
@@ -38,18 +37,7 @@ FIRST_LOOK_S = 0.02  # turns of a small model are short
 ALIVE_S = 2.0  # between two signs of life
 IDLE_S = 1.0  # how long the device is watched while nothing runs, where it has a power meter
 POWER_S = 2.0  # a file runs at least as long where there is a power meter: many average over 0.1 s and more
-GRACE_S = 2.0
-
-
-class Failure(Exception):  # noqa: N818  (it is an answer)
-    """What the other side is told. kind: a word that edgekit knows; artifact: which file it was about."""
-
-    def __init__(self, kind: str, text: str, artifact: Optional[int] = None) -> None:
-        super().__init__(text)
-        self.kind, self.text, self.artifact = kind, text, artifact
-
-    def as_json(self) -> Json:
-        return {"kind": self.kind, "text": self.text[:2000], "artifact": self.artifact}
+WINDOW_S, TIMED_S, TIMED_RUNS = 1.0, 0.2, 200  # of a soak: how long a window is, and what of it is timed
 
 
 # ---- the parent: plays the files in turns ----------------------------------------------------------------------------
@@ -125,7 +113,8 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
 
     job: artifacts [{path, format: onnx or tflite, inputs: an .npz with arrays "0", "1", ... in the file's order}],
     threads, runs (counted ones per file, null for as many as it takes), limit_s (for each answer of a file),
-    outputs_bytes (outputs up to this size come along, of larger ones only the hash), root (of the system's files).
+    outputs_bytes (outputs up to this size come along, of larger ones only the hash), root (of the system's files),
+    soak_s (the first file first runs for so long, as it would in use).
     """
     root = job.get("root", "/")
     tick = _heart(say)
@@ -140,6 +129,7 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
         for player in players:
             player.watch = Watch(rails)
         warmths = [player.ask("warm_up") for player in players]
+        windows = _soak(players[0], warmths[0]["run_s"], job["soak_s"], root, say) if job.get("soak_s") else []
         from edgekit.run import timing  # it needs numpy, whose absence is told by a child
 
         least_s = max(timing.FAST_S, POWER_S * len(players)) if rails else timing.FAST_S
@@ -159,6 +149,7 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
         "after": environment.snapshot(root),
         "idle": idle,
         "artifacts": results,
+        "soak": windows,
     }
 
 
@@ -172,6 +163,20 @@ def _result(player: Player, warmth: Json, rows: List[Json], job: Json) -> Json:
         power=player.watch.means(),
         **player.ask("outputs", job.get("outputs_bytes", 0)),
     )
+
+
+def _soak(player: Player, run_s: float, soak_s: float, root: str, say: Callable[[str], None]) -> List[Json]:
+    """Keep it running: in each window a part is timed, and what the device says of itself is read at its end."""
+    windows: List[Json] = []
+    counted = max(1, min(TIMED_RUNS, int(TIMED_S / max(run_s, 1e-7))))
+    start = time.monotonic()
+    while time.monotonic() - start < soak_s:
+        player.ask("spin", WINDOW_S - TIMED_S)
+        times = sorted(player.ask("time_runs", counted)["times_s"])
+        at_s = time.monotonic() - start
+        windows.append(dict(environment.now(root), at_s=at_s, median_s=times[len(times) // 2]))
+        say("progress {} {}".format(min(int(at_s), int(soak_s)), int(soak_s) + 1))
+    return windows
 
 
 def _idle(rails: List[Any]) -> List[Json]:
@@ -214,175 +219,6 @@ def probe(job: Json) -> Json:
     }
 
 
-# ---- the child: one model file ---------------------------------------------------------------------------------------
-
-
-class Bench:
-    """A model file in its runtime."""
-
-    def open(self, artifact: Json) -> Json:
-        """load_s: from the file to a runtime that can run it; first_s: its first run; rss: before the file was read."""
-        np = _numpy()
-        with np.load(artifact["inputs"], allow_pickle=False) as held:
-            inputs = [held[str(i)] for i in range(len(held.files))]
-        load, name, version = RUNTIMES[artifact["format"]]()
-        base_rss = _memory("VmRSS")
-        start = time.perf_counter()
-        self._run, self._outputs = load(artifact["path"], int(artifact["threads"]), inputs)
-        loaded = time.perf_counter()
-        self._attempt(self._run)
-        return {
-            "runtime": name,
-            "version": version,
-            "numpy": np.__version__,
-            "load_s": loaded - start,
-            "first_s": time.perf_counter() - loaded,
-            "base_rss_bytes": base_rss,
-        }
-
-    def warm_up(self, _: None) -> Json:
-        from edgekit.run import timing
-
-        return vars(timing.warm_up(self._run))
-
-    def time_runs(self, count: int) -> Json:
-        from edgekit.run import timing
-
-        return vars(timing.time_runs(self._run, count))
-
-    def outputs(self, most_bytes: int) -> Json:
-        """sha256: of the raw bytes, little-endian, row after row; data: the same bytes in base64."""
-        np, found = _numpy(), []
-        for y in self._attempt(self._outputs):
-            y = np.ascontiguousarray(y)
-            raw = y.astype(y.dtype.newbyteorder("<")).tobytes()
-            data = base64.b64encode(raw).decode() if len(raw) <= most_bytes else None
-            sha256 = hashlib.sha256(raw).hexdigest()
-            found.append({"dtype": y.dtype.name, "shape": list(y.shape), "sha256": sha256, "data": data})
-        return {"outputs": found, "peak_rss_bytes": _memory("VmHWM")}
-
-    def _attempt(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except Exception as error:  # runtimes have exceptions of their own, without a base class
-            raise Failure("run", _one_line(error)) from None
-
-
-def _numpy() -> Any:
-    try:
-        import numpy
-    except Exception as error:  # a broken installation raises whatever it breaks on
-        raise Failure("numpy", _one_line(error)) from None
-    return numpy
-
-
-def _tflite() -> Any:
-    """A function that loads a TFLite file, and the name and version of the runtime."""
-    tried = []
-    for name in ("ai-edge-litert", "tflite-runtime"):
-        if name == "tflite-runtime" and not _numpy().__version__.startswith("1."):
-            tried.append("tflite-runtime was built for NumPy 1, and NumPy {} is here".format(_numpy().__version__))
-            continue
-        try:
-            if name == "ai-edge-litert":
-                from ai_edge_litert.interpreter import Interpreter
-            else:
-                from tflite_runtime.interpreter import Interpreter
-        except Exception as error:  # no such module, or a library that is built for another system
-            tried.append(_one_line(error))
-            continue
-        return lambda *arguments: _loaded_tflite(Interpreter, *arguments), name, packages.version(name)
-    raise Failure("runtime", "; ".join(tried))
-
-
-def _loaded_tflite(make: Any, path: str, threads: int, inputs: List[Any]) -> Any:
-    try:
-        interpreter = make(model_path=path, num_threads=threads)
-        interpreter.allocate_tensors()
-        places = [detail["index"] for detail in interpreter.get_input_details()]
-        _check_count(places, inputs)
-        for place, x in zip(places, inputs):
-            interpreter.set_tensor(place, x)
-    except (ValueError, RuntimeError) as error:
-        raise Failure("load", _one_line(error)) from None
-    results = [detail["index"] for detail in interpreter.get_output_details()]
-    return interpreter.invoke, lambda: [interpreter.get_tensor(place) for place in results]
-
-
-def _onnx() -> Any:
-    """The same for ONNX."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # since 1.31 it reports its use to its maker
-    try:
-        import onnxruntime
-    except Exception as error:
-        raise Failure("runtime", _one_line(error)) from None
-    return lambda *arguments: _loaded_onnx(onnxruntime, *arguments), "onnxruntime", onnxruntime.__version__
-
-
-def _loaded_onnx(onnxruntime: Any, path: str, threads: int, inputs: List[Any]) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # fatal errors only; failures come as exceptions
-    options.use_deterministic_compute = True
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        names = [value.name for value in session.get_inputs()]
-        _check_count(names, inputs)
-    except Failure:
-        raise
-    except Exception as error:  # onnxruntime's exceptions have no base class of their own
-        raise Failure("load", _one_line(error)) from None
-    feed = dict(zip(names, inputs))
-    return lambda: session.run(None, feed), lambda: session.run(None, feed)
-
-
-RUNTIMES = {"tflite": _tflite, "onnx": _onnx}
-
-
-def _check_count(wanted: List[Any], given: List[Any]) -> None:
-    if len(wanted) != len(given):
-        raise Failure("load", "it has {} inputs, and {} were given".format(len(wanted), len(given)))
-
-
-def _memory(key: str) -> Optional[int]:
-    """Of this process in bytes: VmRSS, what it has now; VmHWM, the most that it ever had. None beyond Linux.
-
-    Not getrusage: its peak begins with that of the process that started this one.
-    """
-    try:
-        with open("/proc/self/status", "rb") as file:  # noqa: PTH123  (not a path of anybody's)
-            lines = [line for line in file if line.startswith(key.encode())]
-    except OSError:  # macOS
-        return None
-    return int(lines[0].split()[1]) * 1024 if lines else None
-
-
-def serve() -> None:
-    """Answer the parent until it closes its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what native code prints must not fall into an answer
-    bench = Bench()
-    for line in sys.stdin.buffer:
-        do, argument = json.loads(line.decode())
-        try:
-            answer: Json = {"value": getattr(bench, do)(argument)}
-        except Exception as error:  # whatever it is, edgekit shall hear of it
-            answer = _told(error)
-        try:
-            answers.write(json.dumps(answer).encode() + b"\n")
-            answers.flush()
-        except BrokenPipeError:  # the parent has gone
-            break
-    os._exit(0)  # at once: a runtime's own teardown is of no use to anybody
-
-
-def _told(error: Exception) -> Json:
-    if not isinstance(error, Failure):
-        error = Failure("memory" if isinstance(error, MemoryError) else "crash", _one_line(error))
-    return {"failure": error.as_json()}
-
-
 # ---- the door --------------------------------------------------------------------------------------------------------
 
 
@@ -411,7 +247,7 @@ def _answer(job: Json, say: Callable[[str], None]) -> Json:
     except Failure as failure:
         answer["failure"] = failure.as_json()
     except OSError as error:  # no room, no permission, no process left to be had
-        answer["failure"] = Failure("system", _one_line(error)).as_json()
+        answer["failure"] = Failure("system", one_line(error)).as_json()
     return answer
 
 
@@ -445,8 +281,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal
         return "signal {}".format(number)
-
-
-def _one_line(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    return "{}: {}".format(type(error).__name__, said)[:1000] if said else type(error).__name__

@@ -141,6 +141,15 @@ class Measured(Said):
     outputs: Annotated[tuple[Output, ...], Field(max_length=256)]
 
 
+class Window(Said):
+    """A stretch of a soak. at_s: when it ended, from the beginning; median_s: of the runs that were timed in it."""
+
+    at_s: Seconds
+    median_s: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    clock_hz: Reading
+    temperature_c: Reading
+
+
 class Failed(Said):
     """kind: what the agent calls it; artifact: the place of the file in the job."""
 
@@ -159,6 +168,7 @@ class Measurements(Said):
     after: Surroundings
     idle: Annotated[tuple[Rail, ...], Field(max_length=64)]
     artifacts: Annotated[tuple[Measured, ...], Field(max_length=64)]
+    soak: Annotated[tuple[Window, ...], Field(max_length=100_000)]
 
 
 class Package(Said):

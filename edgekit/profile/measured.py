@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifact import Arrays, Artifact
+from edgekit.artifact import INTEGERS, Arrays, Artifact
 from edgekit.profile import address, answer, parcel, remote
 from edgekit.profile.agree import Agreement, agreement
 from edgekit.profile.measure import doubts
+from edgekit.profile.steady import Soak, soak
 from edgekit.progress import SILENT, Progress
 from edgekit.run import timing
 
@@ -90,11 +91,13 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredThere:
-    """All files of one measurement, in the order in which they were given; sample: where their inputs were from."""
+    """All files of one measurement, in the order in which they were given; sample: where their inputs were from; soak:
+    of the only file, where it was asked for."""
 
     place: Place
     measurements: tuple[Measurement, ...]
     sample: str
+    soak: Soak | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -106,15 +109,18 @@ def measure_there(
     python: str,
     threads: int = 1,
     runs: int | None = None,
+    soak_s: float | None = None,
     silence_s: float = remote.SILENCE_S,
     sample_from: str = "",
     progress: Progress = SILENT,
 ) -> MeasuredThere:
     """samples: for each artifact its inputs by name, in the file's layout and types; python: the one to run there;
-    runs: counted ones of each file, None for as many as give steady percentiles."""
+    runs: counted ones of each file, None for as many as give steady percentiles; soak_s: run the only file for so long
+    beforehand, and look where its latency settles."""
     names = tuple(artifact.path.name for artifact in artifacts)
     job: dict[str, object] = {"threads": threads, "runs": runs, "outputs_bytes": OUTPUTS_BYTES, "limit_s": LIMIT_S}
-    sent = _parcel(artifacts, samples, job)
+    assert soak_s is None or len(artifacts) == 1, "two files would heat the device in turns"
+    sent = _parcel(artifacts, samples, {**job, "soak_s": soak_s})
     with progress.step(f"measuring on {there.text}", timing.ROUNDS) as advance:
         document = remote.run(there, sent, python=python, silence_s=silence_s, advance=_counting(advance))
     found = answer.measurements(document, there, names)
@@ -134,6 +140,7 @@ def measure_there(
             for i, (artifact, one) in enumerate(zip(artifacts, found.artifacts, strict=True))
         ),
         sample=sample_from,
+        soak=_soaked(found.soak),
         doubts=device_doubts(found),
     )
 
@@ -197,7 +204,7 @@ def _measurement(
     except ValueError as wrong:
         raise remote.garbage(there, str(wrong)) from None
     found_doubts = doubts(times, found.steady, found.cpu_share, None if governor is None else str(governor))
-    if outputs is not None and here is not None and outputs.verdict == "close" and _same_runtime(here, found):
+    if here is not None and outputs is not None and _odd(artifact, outputs, here, found):
         found_doubts = (*found_doubts, "other outputs than here, though the runtime is the same")
     return Measurement(
         file=artifact.path.name,
@@ -226,8 +233,22 @@ def _measurement(
     )
 
 
-def _same_runtime(here: answer.Measured, there: answer.Measured) -> bool:
-    return (here.runtime, here.version) == (there.runtime, there.version)
+def _odd(artifact: Artifact, outputs: Agreement, here: answer.Measured, there: answer.Measured) -> bool:
+    """The integer kernels of one runtime give the same bytes on every processor; real numbers are summed in another
+    order by each."""
+    same = (here.runtime, here.version) == (there.runtime, there.version)
+    return same and outputs.verdict == "close" and artifact.precision in INTEGERS
+
+
+def _soaked(windows: Sequence[answer.Window]) -> Soak | None:
+    if not windows:
+        return None
+    return soak(
+        [window.at_s for window in windows],
+        [window.median_s for window in windows],
+        [_number(window.temperature_c) for window in windows],
+        [_number(window.clock_hz) for window in windows],
+    )
 
 
 def device_doubts(found: answer.Measurements) -> tuple[str, ...]:
@@ -259,4 +280,8 @@ def _new(found: answer.Measurements) -> bool:
 
 
 def _numbers(readings: Any) -> list[float]:
-    return [float(reading.value) for reading in readings if isinstance(reading.value, (int, float))]
+    return [number for number in map(_number, readings) if number is not None]
+
+
+def _number(reading: answer.Reading) -> float | None:
+    return float(reading.value) if isinstance(reading.value, (int, float)) else None

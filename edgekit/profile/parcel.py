@@ -12,7 +12,10 @@ from pathlib import Path
 
 AGENT = "agent.pyz"
 JOB = "job.json"
-PARTS = ("profile/agent.py", "profile/environment.py", "profile/packages.py", "profile/power.py", "run/timing.py")
+PARTS = (
+    *("profile/agent.py", "profile/bench.py", "profile/environment.py", "profile/packages.py", "profile/power.py"),
+    "run/timing.py",
+)
 DOORS = ("edgekit/__init__.py", "edgekit/profile/__init__.py", "edgekit/run/__init__.py")  # empty there
 MAIN = "import sys\nfrom edgekit.profile.agent import main\nmain(sys.argv[1:])\n"
 WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file knows: the same agent is the same bytes

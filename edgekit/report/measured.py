@@ -20,6 +20,7 @@ from edgekit.report.table import gap_in
 if TYPE_CHECKING:  # types only: a runtime takes its time to load
     from edgekit.profile.agree import Agreement
     from edgekit.profile.measured import MeasuredThere, Measurement
+    from edgekit.profile.steady import Soak
 
 
 def show_measured(found: MeasuredThere, console: Console) -> None:
@@ -28,6 +29,8 @@ def show_measured(found: MeasuredThere, console: Console) -> None:
     console.print()
     console.print(_table(found, gap_in(console)))
     rows = [row for one in found.measurements for row in _findings(one)]
+    if found.soak is not None:
+        rows.append(("soak", soak_in_words(found.soak)))
     rows += [("doubt", doubt) for doubt in found.doubts]
     if rows:
         console.print()
@@ -129,6 +132,21 @@ def _findings(one: Measurement) -> list[tuple[str, str]]:
             rows.append(("power", f"{one.file}: {rail.name} {rail.watts:.2f} W{idle} ({rail.source})"))
     rows += [("doubt", f"{one.file}: {doubt}") for doubt in one.doubts]
     return rows
+
+
+def soak_in_words(soak: Soak) -> str:
+    """What heat did."""
+    (first, steady), unit = units.times(soak.first_s, soak.steady_s)
+    if soak.steady_after_s == 0:
+        text = f"{first} {unit} from the beginning to the end of {soak.soaked_s:.0f} s"
+    else:
+        text = f"{first} {unit} at first, {steady} {unit} ({soak.slowdown:+.0%}) after {soak.steady_after_s:.0f} s"
+        text += f" of {soak.soaked_s:.0f} s" + ("" if soak.steady else ", and perhaps not steady yet")
+    if soak.first_c is not None and soak.steady_c is not None:
+        text += f"; {soak.first_c:.0f} to {soak.steady_c:.0f} C"
+    if soak.first_hz is not None and soak.steady_hz is not None:
+        text += f"; {soak.first_hz / 1e9:.2f} to {soak.steady_hz / 1e9:.2f} GHz"
+    return text
 
 
 def in_words(outputs: Agreement) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli.commands import run
-from edgekit.cli.profile import different
+from edgekit.cli.profile import different, seconds
 from edgekit.profile.agree import Agreement
 from tests.profile.ssh_server import Server, awaited, processes_in
 from tests.report.test_measured import FOUND, ONE
@@ -51,6 +51,9 @@ def test_here_as_a_table(files: list[str], capsys: pytest.CaptureFixture[str]) -
         (["--on", "ssh://-oProxyCommand=id"], 2, "EK720"),
         (["--on", "local", "--python", "/nowhere/python3"], 4, "EK724"),
         (["--runs", "0"], 2, "--runs"),
+        (["--soak", "soon"], 2, "EK737"),
+        (["--soak", "5s"], 2, "10s to 24h"),
+        (["--soak", "25h"], 2, "10s to 24h"),
         (["--threads", "0"], 2, "--threads"),
     ],
 )
@@ -61,6 +64,15 @@ def test_failures(
     out, err = capsys.readouterr()
     assert out == ""
     assert words in err
+
+
+def test_a_soak_is_for_one_file(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", *files, "--soak", "10s"]) == 2
+    assert "EK737" in capsys.readouterr().err
+
+
+def test_durations() -> None:
+    assert [seconds(text) for text in ("90s", "10m", "1.5H")] == [90.0, 600.0, 5400.0]
 
 
 def test_a_device_that_computes_something_else_is_a_failure() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.profile import agent, parcel
+from edgekit.profile import agent, bench, parcel
 from edgekit.run.runner import Runner
 from tests.profile import jobs, trees
 from tests.verify import nets
@@ -81,6 +81,16 @@ def test_large_outputs_stay_there(tmp_path: Path) -> None:
 def test_a_job_from_a_file_and_no_artifacts(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps({"artifacts": [], "threads": 1}))
     assert jobs.answered(tmp_path, {}, str(tmp_path / "job.json"))["artifacts"] == []
+
+
+def test_a_soak_sees_windows(tmp_path: Path) -> None:
+    wanted = jobs.job(tmp_path, runs=3, soak_s=2.5, root=trees.raspberry_pi_4(tmp_path / "root"))
+    wanted["artifacts"] = wanted["artifacts"][:1]
+    windows = jobs.answered(tmp_path, wanted)["soak"]
+    assert 2 <= len(windows) <= 4
+    assert all(0 < window["median_s"] < 0.1 for window in windows)
+    assert windows[0]["at_s"] < windows[1]["at_s"]
+    assert windows[0]["temperature_c"]["value"] == 61.835
 
 
 def test_probes(tmp_path: Path) -> None:
@@ -199,7 +209,7 @@ def test_what_goes_wrong_is_told(error: Exception, kind: str, monkeypatch: pytes
         monkeypatch.setattr(agent, "run", Broken(error))
         assert agent._answer({}, agent._silent)["failure"]["kind"] == kind
     else:
-        assert agent._told(error)["failure"]["kind"] == kind
+        assert bench.told(error)["failure"]["kind"] == kind
 
 
 def test_ends_when_nobody_listens_any_more(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def document(**more: Any) -> dict[str, Any]:
         "after": SURROUNDINGS,
         "idle": [],
         "artifacts": [measured()],
+        "soak": [],
         **more,
     }
 

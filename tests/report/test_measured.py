@@ -9,6 +9,7 @@ from rich.console import Console
 
 from edgekit.profile.agree import Agreement
 from edgekit.profile.measured import MeasuredThere, Measurement, Place, Power
+from edgekit.profile.steady import Soak
 from edgekit.report.json import to_json
 from edgekit.report.measured import in_words, measured_text, show_measured
 
@@ -92,6 +93,29 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "clock unavailable" in measured_text(replace(FOUND, place=odd), 100)
     powerless = replace(ONE, power=ONE.power[1:], energy_j=None)
     assert "-" in measured_text(replace(FOUND, measurements=(powerless,)), 140)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "12.3 ms at first, 15.4 ms (+25%) after 200 s of 600 s; 45 to 82 C; 1.80 to 1.20 GHz"),
+        ({"steady": False}, "of 600 s, and perhaps not steady yet; 45"),
+        ({"steady_after_s": 0.0, "first_c": None, "first_hz": None}, "12.3 ms from the beginning to the end of 600 s"),
+    ],
+)
+def test_a_soak_in_words(changed: dict[str, float], words: str) -> None:
+    soaked = Soak(
+        soaked_s=600.0,
+        first_s=0.0123,
+        steady_s=0.015375,
+        steady_after_s=200.0,
+        steady=True,
+        first_c=45.0,
+        steady_c=82.0,
+        first_hz=1.8e9,
+        steady_hz=1.2e9,
+    )
+    assert words in " ".join(measured_text(replace(FOUND, soak=replace(soaked, **changed)), 200).split())
 
 
 @pytest.mark.parametrize(

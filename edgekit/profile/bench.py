@@ -1,0 +1,207 @@
+"""One model file in a runtime, in a process of its own, which does what the agent asks. Runs on the device.
+
+Part of the agent: Python 3.8, and numpy and a runtime once a file is opened.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+from edgekit.profile import packages
+
+Json = Dict[str, Any]
+
+
+class Failure(Exception):  # noqa: N818  (it is an answer)
+    """What the other side is told. kind: a word that edgekit knows; artifact: which file it was about."""
+
+    def __init__(self, kind: str, text: str, artifact: Optional[int] = None) -> None:
+        super().__init__(text)
+        self.kind, self.text, self.artifact = kind, text, artifact
+
+    def as_json(self) -> Json:
+        return {"kind": self.kind, "text": self.text[:2000], "artifact": self.artifact}
+
+
+class Bench:
+    """A model file in its runtime."""
+
+    def open(self, artifact: Json) -> Json:
+        """load_s: from the file to a runtime that can run it; first_s: its first run; rss: before the file was read."""
+        np = _numpy()
+        with np.load(artifact["inputs"], allow_pickle=False) as held:
+            inputs = [held[str(i)] for i in range(len(held.files))]
+        load, name, version = RUNTIMES[artifact["format"]]()
+        base_rss = _memory("VmRSS")
+        start = time.perf_counter()
+        self._run, self._outputs = load(artifact["path"], int(artifact["threads"]), inputs)
+        loaded = time.perf_counter()
+        self._attempt(self._run)
+        return {
+            "runtime": name,
+            "version": version,
+            "numpy": np.__version__,
+            "load_s": loaded - start,
+            "first_s": time.perf_counter() - loaded,
+            "base_rss_bytes": base_rss,
+        }
+
+    def warm_up(self, _: None) -> Json:
+        from edgekit.run import timing
+
+        return vars(timing.warm_up(self._run))
+
+    def time_runs(self, count: int) -> Json:
+        from edgekit.run import timing
+
+        return vars(timing.time_runs(self._run, count))
+
+    def spin(self, seconds: float) -> None:
+        """Run it without a clock, and without a pause."""
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            self._run()
+
+    def outputs(self, most_bytes: int) -> Json:
+        """sha256: of the raw bytes, little-endian, row after row; data: the same bytes in base64."""
+        np, found = _numpy(), []
+        for y in self._attempt(self._outputs):
+            y = np.ascontiguousarray(y)
+            raw = y.astype(y.dtype.newbyteorder("<")).tobytes()
+            data = base64.b64encode(raw).decode() if len(raw) <= most_bytes else None
+            sha256 = hashlib.sha256(raw).hexdigest()
+            found.append({"dtype": y.dtype.name, "shape": list(y.shape), "sha256": sha256, "data": data})
+        return {"outputs": found, "peak_rss_bytes": _memory("VmHWM")}
+
+    def _attempt(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:  # runtimes have exceptions of their own, without a base class
+            raise Failure("run", one_line(error)) from None
+
+
+def _numpy() -> Any:
+    try:
+        import numpy
+    except Exception as error:  # a broken installation raises whatever it breaks on
+        raise Failure("numpy", one_line(error)) from None
+    return numpy
+
+
+def _tflite() -> Any:
+    """A function that loads a TFLite file, and the name and version of the runtime."""
+    tried = []
+    for name in ("ai-edge-litert", "tflite-runtime"):
+        if name == "tflite-runtime" and not _numpy().__version__.startswith("1."):
+            tried.append("tflite-runtime was built for NumPy 1, and NumPy {} is here".format(_numpy().__version__))
+            continue
+        try:
+            if name == "ai-edge-litert":
+                from ai_edge_litert.interpreter import Interpreter
+            else:
+                from tflite_runtime.interpreter import Interpreter
+        except Exception as error:  # no such module, or a library that is built for another system
+            tried.append(one_line(error))
+            continue
+        return lambda *arguments: _loaded_tflite(Interpreter, *arguments), name, packages.version(name)
+    raise Failure("runtime", "; ".join(tried))
+
+
+def _loaded_tflite(make: Any, path: str, threads: int, inputs: List[Any]) -> Any:
+    try:
+        interpreter = make(model_path=path, num_threads=threads)
+        interpreter.allocate_tensors()
+        places = [detail["index"] for detail in interpreter.get_input_details()]
+        _check_count(places, inputs)
+        for place, x in zip(places, inputs):
+            interpreter.set_tensor(place, x)
+    except (ValueError, RuntimeError) as error:
+        raise Failure("load", one_line(error)) from None
+    results = [detail["index"] for detail in interpreter.get_output_details()]
+    return interpreter.invoke, lambda: [interpreter.get_tensor(place) for place in results]
+
+
+def _onnx() -> Any:
+    """The same for ONNX."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # since 1.31 it reports its use to its maker
+    try:
+        import onnxruntime
+    except Exception as error:
+        raise Failure("runtime", one_line(error)) from None
+    return lambda *arguments: _loaded_onnx(onnxruntime, *arguments), "onnxruntime", onnxruntime.__version__
+
+
+def _loaded_onnx(onnxruntime: Any, path: str, threads: int, inputs: List[Any]) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4  # fatal errors only; failures come as exceptions
+    options.use_deterministic_compute = True
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_inputs()]
+        _check_count(names, inputs)
+    except Failure:
+        raise
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        raise Failure("load", one_line(error)) from None
+    feed = dict(zip(names, inputs))
+    return lambda: session.run(None, feed), lambda: session.run(None, feed)
+
+
+RUNTIMES = {"tflite": _tflite, "onnx": _onnx}
+
+
+def _check_count(wanted: List[Any], given: List[Any]) -> None:
+    if len(wanted) != len(given):
+        raise Failure("load", "it has {} inputs, and {} were given".format(len(wanted), len(given)))
+
+
+def _memory(key: str) -> Optional[int]:
+    """Of this process in bytes: VmRSS, what it has now; VmHWM, the most that it ever had. None beyond Linux.
+
+    Not getrusage: its peak begins with that of the process that started this one.
+    """
+    try:
+        with open("/proc/self/status", "rb") as file:  # noqa: PTH123  (not a path of anybody's)
+            lines = [line for line in file if line.startswith(key.encode())]
+    except OSError:  # macOS
+        return None
+    return int(lines[0].split()[1]) * 1024 if lines else None
+
+
+def serve() -> None:
+    """Answer the parent until it closes its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what native code prints must not fall into an answer
+    bench = Bench()
+    for line in sys.stdin.buffer:
+        do, argument = json.loads(line.decode())
+        try:
+            answer: Json = {"value": getattr(bench, do)(argument)}
+        except Exception as error:  # whatever it is, edgekit shall hear of it
+            answer = told(error)
+        try:
+            answers.write(json.dumps(answer).encode() + b"\n")
+            answers.flush()
+        except BrokenPipeError:  # the parent has gone
+            break
+    os._exit(0)  # at once: a runtime's own teardown is of no use to anybody
+
+
+def told(error: Exception) -> Json:
+    if not isinstance(error, Failure):
+        error = Failure("memory" if isinstance(error, MemoryError) else "crash", one_line(error))
+    return {"failure": error.as_json()}
+
+
+def one_line(error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    return "{}: {}".format(type(error).__name__, said)[:1000] if said else type(error).__name__
