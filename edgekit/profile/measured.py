@@ -118,9 +118,10 @@ def measure_there(
     runs: counted ones of each file, None for as many as give steady percentiles; soak_s: run the only file for so long
     beforehand, and look where its latency settles."""
     names = tuple(artifact.path.name for artifact in artifacts)
-    job: dict[str, object] = {"threads": threads, "runs": runs, "outputs_bytes": OUTPUTS_BYTES, "limit_s": LIMIT_S}
+    job: dict[str, object] = {"threads": threads, "runs": runs, "outputs_bytes": OUTPUTS_BYTES}
+    job["limit_s"] = max(LIMIT_S, silence_s)
     assert soak_s is None or len(artifacts) == 1, "two files would heat the device in turns"
-    sent = _parcel(artifacts, samples, {**job, "soak_s": soak_s})
+    sent = packed(artifacts, samples, {**job, "soak_s": soak_s})
     with progress.step(f"measuring on {there.text}", timing.ROUNDS) as advance:
         document = remote.run(there, sent, python=python, silence_s=silence_s, advance=_counting(advance))
     found = answer.measurements(document, there, names)
@@ -148,19 +149,19 @@ def measure_there(
 def _here(artifacts: Sequence[Artifact], samples: Sequence[Arrays], names: tuple[str, ...]) -> answer.Measurements:
     """One run of each on this machine, by the same agent."""
     job: dict[str, object] = {"threads": 1, "runs": 1, "outputs_bytes": OUTPUTS_BYTES, "limit_s": LIMIT_S}
-    document = remote.run(HERE, _parcel(artifacts, samples, job), python=remote.this_python())
+    document = remote.run(HERE, packed(artifacts, samples, job), python=remote.this_python())
     return answer.measurements(document, HERE, names)
 
 
-def _parcel(artifacts: Sequence[Artifact], samples: Sequence[Arrays], job: dict[str, object]) -> parcel.Parcel:
+def packed(artifacts: Sequence[Artifact], samples: Sequence[Arrays], job: dict[str, object]) -> parcel.Parcel:
     """Files go by their number: their names are the user's, and no business of a device's."""
     files: dict[str, bytes | Path] = {}
     entries = []
     for i, (artifact, sample) in enumerate(zip(artifacts, samples, strict=True)):
-        packed = io.BytesIO()
+        archive = io.BytesIO()
         held: dict[str, Any] = {str(k): sample[spec.name] for k, spec in enumerate(artifact.inputs)}
-        np.savez(packed, **held)
-        files |= {f"{i}.{artifact.format}": artifact.path, f"{i}.npz": packed.getvalue()}
+        np.savez(archive, **held)
+        files |= {f"{i}.{artifact.format}": artifact.path, f"{i}.npz": archive.getvalue()}
         entries.append({"path": f"{i}.{artifact.format}", "format": artifact.format, "inputs": f"{i}.npz"})
     return parcel.parcel({**job, "artifacts": entries}, files)
 

@@ -85,8 +85,8 @@ def test_outputs_that_are_not_what_they_are_said_to_be(
 
 def test_power_and_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = trees.jetson_orin_nano(tmp_path / "root")
-    packed = measured._parcel
-    monkeypatch.setattr(measured, "_parcel", lambda a, s, job: packed(a, s, {**job, "root": root}))
+    whole = measured.packed
+    monkeypatch.setattr(measured, "packed", lambda a, s, job: whole(a, s, {**job, "root": root}))
     found = on("local", tmp_path)
     first = found.measurements[0]
     assert found.place.title == "NVIDIA Jetson Orin Nano Developer Kit, 6x Arm Cortex-A78AE"
