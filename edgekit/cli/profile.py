@@ -94,19 +94,33 @@ def profile(
     wanted = options.recipe({**context.params, "path": str(files[0])})
     soak_s = None if soak is None else seconds(soak)
     from edgekit import profiling
-    from edgekit.cli import result
 
     with watching(verbose) as progress:
         found = profiling.measure(
             files, on, wanted, python=python, runs=runs, soak_s=soak_s, silence_s=timeout, progress=progress
         )
-    if json:
-        result.print_json(found)
-    else:
-        result.print_measured(found)
+    _print(found, json)
     if (wrong := different(found)) is not None:
         raise wrong
     return Exit.DONE
+
+
+def _print(found: MeasuredThere, json: bool) -> None:
+    """Not by `cli/result`, which loads what verifying needs."""
+    import sys
+
+    from rich.console import Console
+
+    from edgekit.report.json import to_json
+    from edgekit.report.measured import measured_text, show_measured
+
+    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+    if json:
+        print(to_json(found))
+    elif console.is_terminal:
+        show_measured(found, console)
+    else:
+        print(measured_text(found, console.width))
 
 
 def seconds(duration: str) -> float:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from edgekit.errors import Exit
 from edgekit.report.facts import Report
 from edgekit.report.json import to_json
-from edgekit.report.measured import measured_text, show_measured
 from edgekit.report.summary import budget_in_words
 from edgekit.report.terminal import show, show_verification, to_text
 from edgekit.verify.result import Verification
-
-if TYPE_CHECKING:
-    from edgekit.profile.measured import MeasuredThere
 
 
 def print_report(report: Report, json: bool) -> Exit:
@@ -40,14 +35,6 @@ def print_verification(verification: Verification) -> None:
         show_verification(verification, console)
     else:
         print(to_text(verification, console.width))
-
-
-def print_measured(found: MeasuredThere) -> None:
-    console = _console()
-    if console.is_terminal:
-        show_measured(found, console)
-    else:
-        print(measured_text(found, console.width))
 
 
 def print_json(record: object) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,15 +24,16 @@ def files(tmp_path: Path) -> list[str]:
 
 
 def test_over_ssh_as_json(server: Server, files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    start = time.monotonic()
+    before = os.times()
     assert run(["profile", *files, "--on", server.address, "--python", sys.executable, "--runs", "20", "--json"]) == 0
-    took_s = time.monotonic() - start
+    after = os.times()
     out, err = capsys.readouterr()
     document = json.loads(out)
     assert err == ""
     assert [one["outputs"]["verdict"] for one in document["measurements"]] == ["identical", "identical"]
     assert all(one["kind"] == "measured" for one in document["measurements"])
-    assert took_s < 10
+    spent_s = sum(after[:4]) - sum(before[:4])
+    assert spent_s < 10, "in seconds of processor time: the test machine has other things to do"
 
 
 def test_here_as_a_table(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:

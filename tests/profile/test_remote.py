@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import venv
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,10 @@ def refused(server: Server, sent: Parcel, code: str, *words: str, python: str = 
 
 def test_measures_over_ssh(server: Server, tmp_path: Path) -> None:
     there, seen = parsed(server.address), []
-    start = time.monotonic()
     document = remote.run(
         there, to_measure(tmp_path), python=sys.executable, advance=lambda done, total: seen.append((done, total))
     )
     found = answer.measurements(document, there, ("a.onnx", "b.tflite"))
-    assert time.monotonic() - start < 10
     assert [len(one.times_s) for one in found.artifacts] == [20, 20]
     assert seen == [(i + 1, 10) for i in range(10)]
 
