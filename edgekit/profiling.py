@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
+import onnx_ir as ir
+
 from edgekit.artifact import Arrays, Artifact
 from edgekit.data import Given, read_data
 from edgekit.errors import EdgekitError
+from edgekit.graph.source import source_line
 from edgekit.profile import address, remote
 from edgekit.profile.advice import Advice, advice
 from edgekit.profile.answer import Probed, probed
@@ -33,13 +37,15 @@ def measure(
     python: str | None = None,
     runs: int | None = None,
     soak_s: float | None = None,
+    per_op: bool = False,
     silence_s: float = remote.SILENCE_S,
     progress: Progress = SILENT,
 ) -> MeasuredThere:
     """Latency, memory, power and outputs of the files on a device.
 
     on: its address; python: the one to run there, None for python3, or edgekit's own here; recipe: samples, preprocess
-    and threads, without samples the files get noise; soak_s: see `measure_there`.
+    and threads, without samples the files get noise; soak_s: see
+    `measure_there`; per_op: also the time of each op of ONNX files.
     """
     there = address.parsed(on)
     if soak_s is not None and len(files) > 1:
@@ -59,6 +65,7 @@ def measure(
         threads=recipe.verify.threads,
         runs=runs,
         soak_s=soak_s,
+        sources=[_sources(artifact) for artifact in artifacts] if per_op else (),
         silence_s=silence_s,
         sample_from=sample_from,
         progress=progress,
@@ -104,6 +111,18 @@ def _artifact(path: Path) -> Artifact:
         "it is neither an ONNX nor a TFLite file",
         "convert the model first: edgekit convert MODEL, or edgekit quantize MODEL",
     )
+
+
+def _sources(artifact: Artifact) -> dict[str, str]:
+    """Node, or tensor that it gives -> line of the user's code, where the file carries it."""
+    if artifact.format != "onnx":
+        return {}
+    graph = ir.from_proto(onnx.load(artifact.path, load_external_data=False))
+    found: dict[str, str] = {}
+    for node in graph.graph:
+        if (line := source_line(node)) is not None:
+            found |= dict.fromkeys([str(node.name), *(str(value.name) for value in node.outputs)], line)
+    return found
 
 
 def _samples(artifacts: Sequence[Artifact], recipe: Recipe) -> tuple[list[Arrays], str]:

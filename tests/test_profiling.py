@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 
 from edgekit import profiling
@@ -39,6 +41,17 @@ def test_what_cannot_be_measured(tmp_path: Path, name: str, code: str) -> None:
     with pytest.raises(EdgekitError) as caught:
         profiling.measure([tmp_path / name], "local", recipe())
     assert caught.value.code == code
+
+
+def test_ops_and_the_lines_that_they_are_from(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(ir.to_proto(nets.float_graph()), path)
+    found = profiling.measure([path, nets.tflite_artifact(tmp_path).path], "local", recipe(), runs=3, per_op=True)
+    ops = found.measurements[0].ops
+    assert ops is not None
+    assert any(op.source is not None and op.source.startswith("model.py:") for op in ops)
+    assert sum(op.share for op in ops) == pytest.approx(1)
+    assert found.measurements[1].ops is None
 
 
 def test_a_wrong_address_is_said_first() -> None:

@@ -48,6 +48,9 @@ Soak = Annotated[
         help="First keep the file running for 90s, 10m or 1h, and see what heat does. Default: no.",
     ),
 ]
+PerOp = Annotated[
+    bool, typer.Option("--per-op", help="Also show the time of each op of ONNX files, as a bar chart. Default: no.")
+]
 Timeout = Annotated[
     float,
     typer.Option(
@@ -74,6 +77,7 @@ def profile(
     python: Python = None,
     runs: Runs = None,
     soak: Soak = None,
+    per_op: PerOp = False,
     threads: options.Threads = None,
     timeout: Timeout = 60.0,
     data: Sample = None,
@@ -97,7 +101,15 @@ def profile(
 
     with watching(verbose) as progress:
         found = profiling.measure(
-            files, on, wanted, python=python, runs=runs, soak_s=soak_s, silence_s=timeout, progress=progress
+            files,
+            on,
+            wanted,
+            python=python,
+            runs=runs,
+            soak_s=soak_s,
+            per_op=per_op,
+            silence_s=timeout,
+            progress=progress,
         )
     _print(found, json)
     if (wrong := different(found)) is not None:

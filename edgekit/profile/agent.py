@@ -1,7 +1,7 @@
 """The agent: measures model files on the machine that it runs on. A device needs Python 3.8, numpy and one runtime.
 
-edgekit packs this file with `bench`, `environment`, `packages`, `power` and `run.timing` into one file that Python
-runs, `agent.pyz`:
+edgekit packs this file with `bench`, `environment`, `ops`, `packages`, `power` and `run.timing` into one file that
+Python runs, `agent.pyz`:
 
     python3 agent.pyz < job.json            prints a JSON document
     python3 agent.pyz --remote job.json     ends when its stdin does, and frames what it prints
@@ -114,7 +114,7 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
     job: artifacts [{path, format: onnx or tflite, inputs: an .npz with arrays "0", "1", ... in the file's order}],
     threads, runs (counted ones per file, null for as many as it takes), limit_s (for each answer of a file),
     outputs_bytes (outputs up to this size come along, of larger ones only the hash), root (of the system's files),
-    soak_s (the first file first runs for so long, as it would in use).
+    soak_s (the first file first runs for so long, as it would in use), per_op (also ask for the time of each op).
     """
     root = job.get("root", "/")
     tick = _heart(say)
@@ -161,6 +161,7 @@ def _result(player: Player, warmth: Json, rows: List[Json], job: Json) -> Json:
         times_s=[t for row in rows for t in row["times_s"]],
         cpu_share=sorted(row["cpu_share"] for row in rows)[len(rows) // 2],
         power=player.watch.means(),
+        ops=player.ask("per_op") if job.get("per_op") else None,
         **player.ask("outputs", job.get("outputs_bytes", 0)),
     )
 

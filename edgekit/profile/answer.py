@@ -124,6 +124,14 @@ class Output(Said):
         return np.frombuffer(raw, dtype).reshape(self.shape)
 
 
+class Op(Said):
+    """A node as the runtime executes it. median_s: over runs."""
+
+    node: Annotated[str, Field(max_length=1000)]
+    op: Short
+    median_s: Seconds
+
+
 class Measured(Said):
     """One file. times_s: of each counted run, in order; first_s: of the first run of all."""
 
@@ -138,6 +146,7 @@ class Measured(Said):
     times_s: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=10**6)]
     cpu_share: Annotated[float, Field(ge=0, le=1e4, allow_inf_nan=False)]
     power: Annotated[tuple[Rail, ...], Field(max_length=64)]
+    ops: Annotated[tuple[Op, ...], Field(max_length=100_000)] | None
     outputs: Annotated[tuple[Output, ...], Field(max_length=256)]
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from edgekit.profile import packages
+from edgekit.profile import ops, packages
 
 Json = Dict[str, Any]
 
@@ -41,7 +41,7 @@ class Bench:
         load, name, version = RUNTIMES[artifact["format"]]()
         base_rss = _memory("VmRSS")
         start = time.perf_counter()
-        self._run, self._outputs = load(artifact["path"], int(artifact["threads"]), inputs)
+        self._run, self._outputs, self._per_op = load(artifact["path"], int(artifact["threads"]), inputs)
         loaded = time.perf_counter()
         self._attempt(self._run)
         return {
@@ -68,6 +68,11 @@ class Bench:
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
             self._run()
+
+    def per_op(self, _: None) -> Optional[List[Json]]:
+        """None where the runtime does not tell."""
+        found: Optional[List[Json]] = self._attempt(self._per_op) if self._per_op is not None else None
+        return found
 
     def outputs(self, most_bytes: int) -> Json:
         """sha256: of the raw bytes, little-endian, row after row; data: the same bytes in base64."""
@@ -125,7 +130,7 @@ def _loaded_tflite(make: Any, path: str, threads: int, inputs: List[Any]) -> Any
     except (ValueError, RuntimeError) as error:
         raise Failure("load", one_line(error)) from None
     results = [detail["index"] for detail in interpreter.get_output_details()]
-    return interpreter.invoke, lambda: [interpreter.get_tensor(place) for place in results]
+    return interpreter.invoke, lambda: [interpreter.get_tensor(place) for place in results], None
 
 
 def _onnx() -> Any:
@@ -139,12 +144,11 @@ def _onnx() -> Any:
 
 
 def _loaded_onnx(onnxruntime: Any, path: str, threads: int, inputs: List[Any]) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # fatal errors only; failures come as exceptions
-    options.use_deterministic_compute = True
+    def opened(options: Any) -> Any:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = opened(_options(onnxruntime, threads))
         names = [value.name for value in session.get_inputs()]
         _check_count(names, inputs)
     except Failure:
@@ -152,7 +156,16 @@ def _loaded_onnx(onnxruntime: Any, path: str, threads: int, inputs: List[Any]) -
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
         raise Failure("load", one_line(error)) from None
     feed = dict(zip(names, inputs))
-    return lambda: session.run(None, feed), lambda: session.run(None, feed)
+    run = lambda: session.run(None, feed)  # noqa: E731  (like its neighbour)
+    return run, run, lambda: ops.of_onnx(opened, _options(onnxruntime, threads), feed)
+
+
+def _options(onnxruntime: Any, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4  # fatal errors only; failures come as exceptions
+    options.use_deterministic_compute = True
+    return options
 
 
 RUNTIMES = {"tflite": _tflite, "onnx": _onnx}

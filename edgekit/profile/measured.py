@@ -7,7 +7,7 @@ Everything in here was measured; an estimate is another type, in another column.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,22 @@ class Power:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpTime:
+    """An op as the runtime executes it. share: of the time of all ops; source: the line that it is from, if known."""
+
+    node: str
+    op: str
+    median_s: float
+    share: float
+    source: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One file on a device. *_s: seconds; load_s: from the file to a runtime that can run it; first_s: the first run of
     all; runs: counted ones; peak_rss_bytes: of its process, of which base_rss_bytes were Python and the runtime;
-    energy_j: of one run, by the first rail; outputs: None where nothing was compared; doubts: why not to believe it."""
+    energy_j: of one run, by the first rail; outputs: None where nothing was compared; ops: the slowest first, None
+    where nobody asked or the runtime does not tell; doubts: why not to believe it."""
 
     file: str
     label: str
@@ -69,6 +81,7 @@ class Measurement:
     energy_j: float | None
     outputs: Agreement | None
     doubts: tuple[str, ...]
+    ops: tuple[OpTime, ...] | None = None
     times_s: tuple[float, ...] = field(repr=False)
     kind: str = "measured"
 
@@ -110,18 +123,20 @@ def measure_there(
     threads: int = 1,
     runs: int | None = None,
     soak_s: float | None = None,
+    sources: Sequence[Mapping[str, str]] = (),
     silence_s: float = remote.SILENCE_S,
     sample_from: str = "",
     progress: Progress = SILENT,
 ) -> MeasuredThere:
     """samples: for each artifact its inputs by name, in the file's layout and types; python: the one to run there;
     runs: counted ones of each file, None for as many as give steady percentiles; soak_s: run the only file for so long
-    beforehand, and look where its latency settles."""
+    beforehand, and look where its latency settles; sources: for each artifact node -> line, asks for times per op."""
     names = tuple(artifact.path.name for artifact in artifacts)
     job: dict[str, object] = {"threads": threads, "runs": runs, "outputs_bytes": OUTPUTS_BYTES}
     job["limit_s"] = max(LIMIT_S, silence_s)
     assert soak_s is None or len(artifacts) == 1, "two files would heat the device in turns"
-    sent = packed(artifacts, samples, {**job, "soak_s": soak_s})
+    lines = sources or [{}] * len(artifacts)
+    sent = packed(artifacts, samples, {**job, "soak_s": soak_s, "per_op": bool(sources)})
     with progress.step(f"measuring on {there.text}", timing.ROUNDS) as advance:
         document = remote.run(there, sent, python=python, silence_s=silence_s, advance=_counting(advance))
     found = answer.measurements(document, there, names)
@@ -137,7 +152,7 @@ def measure_there(
             after=found.after.model_dump(exclude_none=True),
         ),
         measurements=tuple(
-            _measurement(there, artifact, one, found, threads, None if here is None else here.artifacts[i])
+            _measurement(there, artifact, one, found, threads, None if here is None else here.artifacts[i], lines[i])
             for i, (artifact, one) in enumerate(zip(artifacts, found.artifacts, strict=True))
         ),
         sample=sample_from,
@@ -185,6 +200,7 @@ def _measurement(
     whole: answer.Measurements,
     threads: int,
     here: answer.Measured | None,
+    sources: Mapping[str, str],
 ) -> Measurement:
     times = np.asarray(found.times_s)
     p05, p25, median, p75, p95 = (float(p) for p in np.percentile(times, [5, 25, 50, 75, 95]))
@@ -230,8 +246,26 @@ def _measurement(
         energy_j=power[0].watts * median if power and power[0].watts is not None else None,
         outputs=outputs,
         doubts=found_doubts,
+        ops=None if found.ops is None else op_times(found.ops, sources),
         times_s=found.times_s,
     )
+
+
+def op_times(ops: Sequence[answer.Op], sources: Mapping[str, str]) -> tuple[OpTime, ...]:
+    """The slowest first. sources: node -> line of the user's code."""
+    total = sum(op.median_s for op in ops) or 1.0
+    slowest = sorted(ops, key=lambda op: -op.median_s)
+    return tuple(
+        OpTime(
+            node=op.node, op=op.op, median_s=op.median_s, share=op.median_s / total, source=_line_of(op.node, sources)
+        )
+        for op in slowest
+    )
+
+
+def _line_of(node: str, sources: Mapping[str, str]) -> str | None:
+    """ONNX Runtime calls what it made for a faster layout after the tensor that it gives."""
+    return sources.get(node) or sources.get(node.removesuffix("_nchwc"))
 
 
 def _odd(artifact: Artifact, outputs: Agreement, here: answer.Measured, there: answer.Measured) -> bool:

@@ -13,7 +13,12 @@ from pathlib import Path
 AGENT = "agent.pyz"
 JOB = "job.json"
 PARTS = (
-    *("profile/agent.py", "profile/bench.py", "profile/environment.py", "profile/packages.py", "profile/power.py"),
+    "profile/agent.py",
+    "profile/bench.py",
+    "profile/environment.py",
+    "profile/ops.py",
+    "profile/packages.py",
+    "profile/power.py",
     "run/timing.py",
 )
 DOORS = ("edgekit/__init__.py", "edgekit/profile/__init__.py", "edgekit/run/__init__.py")  # empty there

@@ -23,11 +23,19 @@ if TYPE_CHECKING:  # types only: a runtime takes its time to load
     from edgekit.profile.steady import Soak
 
 
+OPS_SHOWN = 15
+BAR = 12  # columns of the longest bar
+
+
 def show_measured(found: MeasuredThere, console: Console) -> None:
     """Where, what, and why not to believe it."""
     console.print(_place(found))
     console.print()
     console.print(_table(found, gap_in(console)))
+    for one in found.measurements:
+        if one.ops is not None:
+            console.print()
+            console.print(_ops(one))
     rows = [row for one in found.measurements for row in _findings(one)]
     if found.soak is not None:
         rows.append(("soak", soak_in_words(found.soak)))
@@ -102,6 +110,26 @@ def _table(found: MeasuredThere, gap: str) -> Table:
         if powered:
             cells += [Text(_power(one)), Text("-" if one.energy_j is None else f"{1e3 * one.energy_j:.3g} mJ")]
         table.add_row(*cells)
+    return table
+
+
+def _ops(one: Measurement) -> Table:
+    """A bar for each of the slowest ops, and what the others take together."""
+    assert one.ops is not None
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column(Text(f"{plain(one.file)}, per op"), overflow="fold")
+    for title in ("op", "median", "share"):
+        table.add_column(Text(title), justify="left" if title == "op" else "right", no_wrap=True)
+    table.add_column(Text(""), no_wrap=True)
+    table.add_column(Text("source"), overflow="fold")
+    longest = max((op.share for op in one.ops), default=1.0) or 1.0
+    for op in one.ops[:OPS_SHOWN]:
+        bar = "\u2588" * max(1, round(BAR * op.share / longest))
+        cells = (plain(op.node), plain(op.op), units.time(op.median_s), units.percent(op.share), bar, op.source or "")
+        table.add_row(*(Text(cell) for cell in cells))
+    if others := one.ops[OPS_SHOWN:]:
+        left_s, share = sum(op.median_s for op in others), sum(op.share for op in others)
+        table.add_row(*map(Text, (f"{len(others)} more", "", units.time(left_s), units.percent(share), "", "")))
     return table
 
 

@@ -93,6 +93,14 @@ def test_a_soak_sees_windows(tmp_path: Path) -> None:
     assert windows[0]["temperature_c"]["value"] == 61.835
 
 
+def test_times_per_op(tmp_path: Path) -> None:
+    real, integers = jobs.answered(tmp_path, jobs.job(tmp_path, runs=3, per_op=True))["artifacts"]
+    assert {"Conv", "Gemm"} <= {op["op"].removeprefix("Fused") for op in real["ops"]}
+    assert all(op["median_s"] >= 0 for op in real["ops"])
+    assert integers["ops"] is None, "its runtime does not tell"
+    assert not list(tmp_path.glob("*profile*"))
+
+
 def test_probes(tmp_path: Path) -> None:
     found = jobs.answered(tmp_path, {"probe": True, "root": trees.jetson_orin_nano(tmp_path / "root")})
     assert found["packages"]["onnxruntime"]["version"]

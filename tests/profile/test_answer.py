@@ -45,6 +45,7 @@ def measured(**more: Any) -> dict[str, Any]:
         "times_s": [0.001] * 20,
         "cpu_share": 1.0,
         "power": [],
+        "ops": None,
         "outputs": [output(np.float32([1, 2]))],
         **more,
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.profile import measured
+from edgekit.profile import answer, measured
 from edgekit.profile.address import parsed
 from edgekit.profile.agree import Agreement
 from edgekit.profile.answer import Measurements
@@ -105,6 +105,19 @@ def test_a_soak_of_one_file(tmp_path: Path) -> None:
     assert found.soak.soaked_s >= 2.0
     assert found.soak.first_s > 0
     assert found.soak.first_c is None
+
+
+def test_ops_by_their_time() -> None:
+    ops = [
+        answer.Op(node=name, op="Conv", median_s=time) for name, time in (("a", 0.001), ("b_nchwc", 0.003), ("c", 0.0))
+    ]
+    found = measured.op_times(ops, {"a": "net.py:3", "b": "net.py:4"})
+    assert [(op.node, op.share, op.source) for op in found] == [
+        ("b_nchwc", 0.75, "net.py:4"),
+        ("a", 0.25, "net.py:3"),
+        ("c", 0.0, None),
+    ]
+    assert measured.op_times(ops[2:], {})[0].share == 0
 
 
 def surroundings(**more: Any) -> dict[str, Any]:

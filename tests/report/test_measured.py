@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from edgekit.profile.agree import Agreement
-from edgekit.profile.measured import MeasuredThere, Measurement, Place, Power
+from edgekit.profile.measured import MeasuredThere, Measurement, OpTime, Place, Power
 from edgekit.profile.steady import Soak
 from edgekit.report.json import to_json
-from edgekit.report.measured import in_words, measured_text, show_measured
+from edgekit.report.measured import BAR, OPS_SHOWN, in_words, measured_text, show_measured
 
 IDENTICAL = Agreement(verdict="identical", sqnr_db=float("inf"), worst=0.0)
 ONE = Measurement(
@@ -81,6 +81,16 @@ def test_every_number_that_was_promised() -> None:
     ):
         assert words in text
     assert text.split("\n\n")[1].startswith("measured"), "the table says what its numbers are"
+
+
+def test_bars_of_ops() -> None:
+    ops = tuple(OpTime(node=f"conv{i}", op="Conv", median_s=1e-3, share=0.05, source="net.py:7") for i in range(20))
+    text = measured_text(replace(FOUND, measurements=(replace(ONE, ops=ops),)), 100)
+    assert text.count(BAR * "\u2588") == OPS_SHOWN
+    assert "5 more" in text
+    assert "25.0 %" in text
+    assert "net.py:7" in text
+    assert "per op" in measured_text(replace(FOUND, measurements=(replace(ONE, ops=()),)), 100)
 
 
 def test_what_is_not_known_is_left_out() -> None:
