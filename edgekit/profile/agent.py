@@ -205,7 +205,7 @@ def _heart(say: Callable[[str], None]) -> Callable[[], None]:
     return tick
 
 
-def probe(job: Json) -> Json:
+def probe(job: Json, say: Callable[[str], None]) -> Json:
     """What this device has: system, sensors, Python and its packages. job: root, as for `run`."""
     root = job.get("root", "/")
     return {
@@ -215,7 +215,7 @@ def probe(job: Json) -> Json:
             dict(meter.reading(), name=meter.name) if not meter.counts else {"name": meter.name, "source": meter.source}
             for meter in meters(root)
         ],
-        "packages": packages.installed(),
+        "packages": packages.installed(_heart(say)),
         "installing": packages.installing(),
     }
 
@@ -244,7 +244,7 @@ def main(arguments: List[str]) -> None:
 def _answer(job: Json, say: Callable[[str], None]) -> Json:
     answer: Json = {"schema": SCHEMA}
     try:
-        answer.update(probe(job) if job.get("probe") else run(job, say))
+        answer.update(probe(job, say) if job.get("probe") else run(job, say))
     except Failure as failure:
         answer["failure"] = failure.as_json()
     except OSError as error:  # no room, no permission, no process left to be had

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 # The package's name, and the module that must be importable.
 WANTED = {
@@ -25,9 +25,16 @@ WANTED = {
 IMPORT_S = 60.0  # a slow card reads a runtime of 50 MB in some seconds
 
 
-def installed() -> Dict[str, Dict[str, Any]]:
-    """Per package: its version, None where it is not there, and why it cannot be imported, None where it can."""
-    return {name: {"version": version(name), "broken": _broken(name, module)} for name, module in WANTED.items()}
+def installed(tick: Callable[[], None]) -> Dict[str, Dict[str, Any]]:
+    """Per package: its version, None where it is not there, and why it cannot be imported, None where it can.
+
+    tick: called now and then, since a slow card takes its time.
+    """
+    found = {}
+    for name, module in WANTED.items():
+        tick()
+        found[name] = {"version": version(name), "broken": _broken(name, module)}
+    return found
 
 
 def version(name: str) -> Any:

@@ -7,14 +7,17 @@ closed, which ends the agent. The current folder is a new one of the agent's own
 import hashlib
 import json
 import sys
+import time
 
 if False:  # for the type checker: the module is from Python 3.5
     from typing import IO
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**16
+ALIVE_S = 2.0  # between two signs of life: a slow connection is no dead one
 
 
 def receive(stream: "IO[bytes]") -> None:
+    last = time.time()
     while True:
         head = stream.readline().split()
         if not head:
@@ -27,6 +30,10 @@ def receive(stream: "IO[bytes]") -> None:
                     raise EOFError("the connection ended within " + name)
                 file.write(chunk)
                 left -= len(chunk)
+                if time.time() - last > ALIVE_S:
+                    last = time.time()
+                    sys.stdout.write("edgekit-alive\n")
+                    sys.stdout.flush()
 
 
 def refuse(kind: str, text: str) -> None:

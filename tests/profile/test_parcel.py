@@ -33,6 +33,15 @@ def test_a_parcel_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }
 
 
+def test_a_slow_connection_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unpack, "ALIVE_S", -1.0)
+    unpack.receive(io.BytesIO(b"0.model 3\nabc\n"))
+    assert capsys.readouterr().out == "edgekit-alive\n"
+
+
 def test_a_parcel_that_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(EOFError, match=r"0\.model"):
