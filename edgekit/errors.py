@@ -482,8 +482,8 @@ PAGES: dict[str, Page] = {
     "EK721": Page(
         Exit.ENVIRONMENT,
         "device not reached",
-        "There was no connection, or it broke before the agent had started. edgekit calls the ssh or adb that is"
-        " installed here: where these reach the device by themselves, edgekit does.",
+        "There was no connection, or it broke. edgekit calls the ssh or adb that is installed here: where these reach"
+        " the device by themselves, edgekit does.",
     ),
     "EK722": Page(
         Exit.REFUSED,
