@@ -472,6 +472,12 @@ PAGES: dict[str, Page] = {
         "no file to plan the memory of",
         "Memory is planned from the ops and tensors of a TFLite file. The file is damaged, or something else.",
     ),
+    "EK716": Page(
+        Exit.UNSUPPORTED,
+        "a file of another format than the device runs",
+        "A device's file says which formats its runtimes take. An estimate for another would be of a file that cannot"
+        " run there.",
+    ),
     "EK720": Page(
         Exit.USAGE,
         "not a device's address",
@@ -576,6 +582,12 @@ PAGES: dict[str, Page] = {
         "not a soak",
         "--soak keeps one file running, for 10 seconds or more, to see where its latency settles when the device is"
         " warm. Several files would take turns, and be measured on a device that the others have heated.",
+    ),
+    "EK738": Page(
+        Exit.USAGE,
+        "an option of measuring beside an estimate",
+        "--device estimates what a file will cost, from what was measured on such a device before. Nothing is run, so"
+        " that samples, runs, threads and places to run at have no meaning there.",
     ),
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
     "EK901": Page(

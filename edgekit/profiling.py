@@ -1,5 +1,7 @@
 """What `edgekit profile` and `edgekit devices probe` do: files and a sample in, what they cost on a device out.
 
+Measured and estimated are two functions and two types: nothing that was not run is ever called measured.
+
 Beside `pipeline` and not in it, since nothing here needs PyTorch, which takes two seconds to load.
 """
 
@@ -12,15 +14,18 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from edgekit.artifact import Arrays, Artifact
+from edgekit.artifact import FORMAT_NAMES, Arrays, Artifact
 from edgekit.data import Given, read_data
+from edgekit.device import Device, load_device
 from edgekit.errors import EdgekitError
 from edgekit.graph.source import source_line
-from edgekit.profile import address, remote
+from edgekit.profile import Estimate, address, estimate, remote, room
 from edgekit.profile.advice import Advice, advice
 from edgekit.profile.answer import Probed, probed
 from edgekit.profile.measured import MeasuredThere, measure_there
+from edgekit.profile.memory import plan_of
 from edgekit.profile.parcel import parcel
+from edgekit.profile.room import Fit
 from edgekit.profile.sample import noise
 from edgekit.progress import SILENT, Progress
 from edgekit.recipe import Recipe
@@ -70,6 +75,37 @@ def measure(
         sample_from=sample_from,
         progress=progress,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What a file will cost on a device that is not at hand. estimates: the best known first; fit: whether it fits into
+    a microcontroller, None where the device's memory is no such, or the file none for it."""
+
+    estimates: tuple[Estimate, ...]
+    fit: Fit | None
+
+
+def prospects(files: Sequence[Path], device: str) -> tuple[Prospect, ...]:
+    """device: a name that `load_device` takes. Raises EK710 to EK716 where nothing can be said of a file."""
+    there = load_device(device)
+    for path in files:
+        if (format := _artifact(path).format) not in there.formats:
+            raise EdgekitError(
+                "EK716",
+                f"'{there.name}' does not run '{path}'",
+                f"it is {FORMAT_NAMES[format]}, and {' or '.join(there.runtimes)} there takes "
+                f"{' or '.join(there.formats)}",
+                f"make a file for it: edgekit quantize MODEL --device {there.name}",
+            )
+    return tuple(Prospect(estimates=estimate(path, there), fit=_fit(path, there)) for path in files)
+
+
+def _fit(path: Path, device: Device) -> Fit | None:
+    ram, flash = device.memory.ram_bytes, device.memory.flash_bytes
+    if ram is None or flash is None or (memory := plan_of(path.read_bytes())) is None:
+        return None
+    return room.fit(memory, path.stat().st_size, ram_bytes=int(ram.value), flash_bytes=int(flash.value))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from edgekit.errors import EdgekitError, Exit
 
 if TYPE_CHECKING:
     from edgekit.profile.measured import MeasuredThere
+    from edgekit.profiling import Prospect
 
 DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)", re.A)
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -28,6 +29,15 @@ On = Annotated[
         "--on",
         metavar="DEVICE",
         help="Where to measure: local, ssh://[user@]host[:port] or adb://serial. Default: local.",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Estimate instead, for a device that is not at hand: a name of edgekit devices list, or a TOML file. "
+        "Default: measure.",
     ),
 ]
 Python = Annotated[
@@ -74,6 +84,7 @@ def profile(
     context: typer.Context,
     files: Files,
     on: On = "local",
+    device: Device = None,
     python: Python = None,
     runs: Runs = None,
     soak: Soak = None,
@@ -91,10 +102,13 @@ def profile(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Measure files on this machine or on a device.
+    """Measure files, here or on a device, or estimate them for one.
 
-    Latency, memory, power and outputs, by an agent that is copied to the device and removed again.
+    Latency, memory, power and outputs are measured by an agent that is copied to the device and removed again.
     """
+    if device is not None:
+        _estimate(context, files, device, json)
+        return Exit.DONE
     wanted = options.recipe({**context.params, "path": str(files[0])})
     soak_s = None if soak is None else seconds(soak)
     from edgekit import profiling
@@ -115,6 +129,39 @@ def profile(
     if (wrong := different(found)) is not None:
         raise wrong
     return Exit.DONE
+
+
+def _estimate(context: typer.Context, files: list[Path], device: str, json: bool) -> None:
+    if measures := _said(context):
+        raise EdgekitError(
+            "EK738",
+            f"--{measures[0].replace('_', '-')} does not go with --device",
+            "an estimate runs nothing: it is made of the device's fitted parameters",
+            f"leave --{measures[0].replace('_', '-')} out, or --device to measure",
+        )
+    from edgekit import profiling
+
+    found = profiling.prospects(files, device)
+    if json:
+        from edgekit.report.json import to_json
+
+        print(to_json({"kind": "estimated", "device": device, "files": found}))
+    else:
+        print("\n\n".join(_in_words(one) for one in found))
+
+
+def _said(context: typer.Context) -> list[str]:
+    """Options on the command line that only measuring has a use for."""
+    ours = {"files", "device", "json", "verbose"}
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in ours}
+    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+
+
+def _in_words(found: Prospect) -> str:
+    from edgekit.report.estimates import estimates_in_words, fit_in_words
+
+    words = estimates_in_words(found.estimates)
+    return words if found.fit is None else f"{words}\n\n{fit_in_words(found.fit)}"
 
 
 def _print(found: MeasuredThere, json: bool) -> None:

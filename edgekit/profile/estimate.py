@@ -31,6 +31,9 @@ NEGLIGIBLE = 0.02  # of the time: what is known less well below this does not mo
 GUESS_EFFICIENCY = 0.25
 """Of the peak in a specification: the nets of ncnn's benchmark reach 5 % to 60 % of theirs on CPUs."""
 GUESS_SPREAD = math.log(5.0)
+START_S = 5e-6
+"""About what a GPU's driver takes to launch a kernel. Where the kernels together compute for less, a peak says nothing.
+"""
 READS_FILES = frozenset(
     {"tflite", "armnn", "edgetpu", "stm32cube-ai", "plumerai", "tensorrt", "qnn-dlc", "litert", "onnxruntime"}
 )
@@ -293,6 +296,14 @@ def _guess(path: Path, device: Device, kernels: Sequence[Kernel]) -> Estimate:
         )
     costs = [kernel.macs / (GUESS_EFFICIENCY * peak.value) for kernel in kernels]
     seconds = sum(costs)
+    if seconds < START_S * len(kernels):
+        raise EdgekitError(
+            "EK715",
+            f"cannot estimate '{path}' on '{device.name}'",
+            f"at the peak, its {len(kernels)} kernels would compute for {units.time(seconds)} in all, less than it"
+            " takes to start them, of which nothing is known there",
+            "measure the file: edgekit profile FILE --on ssh://...",
+        )
     return Estimate(
         path=str(path),
         device=device.name,

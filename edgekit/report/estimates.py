@@ -14,6 +14,7 @@ from edgekit.plain import plain
 
 if TYPE_CHECKING:  # types only: the stage takes a second to load
     from edgekit.profile.estimate import Baseline, Estimate
+    from edgekit.profile.room import Fit
 
 EVIDENCE = {
     "A": "fitted to this device and runtime, tried on families that were left out",
@@ -36,6 +37,17 @@ def estimates_in_words(estimates: Sequence[Estimate]) -> str:
     ]
     blocks = ["\n".join(_rows(rows)), *("\n".join(_rows(_block(estimate))) for estimate in estimates)]
     return "\n\n".join(blocks)
+
+
+def fit_in_words(fit: Fit) -> str:
+    """Whether a file fits into a microcontroller."""
+    rows = [("fits", f"{fit.verdict}: {'; '.join(fit.doubts)}" if fit.doubts else str(fit.verdict))]
+    for need in fit.needs:
+        needed = units.size(need.computed_bytes)
+        if need.high_bytes > need.computed_bytes:
+            needed += f" computed, up to {units.size(need.high_bytes)} estimated with the runtime"
+        rows.append((need.resource, f"{needed}, of {units.size(need.available_bytes)}: {need.verdict}"))
+    return "\n".join(_rows(rows))
 
 
 def _block(estimate: Estimate) -> list[tuple[str, str]]:

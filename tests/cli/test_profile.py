@@ -108,3 +108,19 @@ def test_ctrl_c_leaves_nothing_there(server: Server, files: list[str]) -> None:
         assert child.stderr is not None
         assert b"interrupted" in child.stderr.read()
     assert server.left_behind() == []
+
+
+def test_an_estimate_names_its_interval_and_baselines(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", files[1], "--device", "raspberry-pi-4"]) in (0, 3), "the net is tiny: it may be refused"
+    out, err = capsys.readouterr()
+    assert "estimated, 90 % interval" in out or "EK713" in err
+    assert run(["profile", *files, "--device", "raspberry-pi-4", "--runs", "5"]) == 2
+    assert "--runs does not go with --device" in capsys.readouterr().err
+    assert run(["profile", files[0], "--device", "raspbery-pi-4"]) == 2
+    assert "did you mean 'raspberry-pi-4'?" in capsys.readouterr().err
+
+
+def test_files_that_a_device_cannot_run(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", files[1], "--device", "jetson-orin-nano"]) == 3
+    err = capsys.readouterr().err
+    assert "EK716" in err and "tensorrt there takes onnx" in err

@@ -193,6 +193,9 @@ def test_a_guess_from_the_peak(tmp_path: Path) -> None:
     assert "guess" in found.doubts[0]
     with pytest.raises(EdgekitError, match=r"(?s)EK715.*no peak in int8"):
         estimate(path, board)
+    fast = board.compute.model_copy(update={"int8_macs_per_s": Figure(value=1e12, status="spec", source="sheet")})
+    with pytest.raises(EdgekitError, match=r"(?s)EK715.*less than it takes to start them"):
+        estimate(path, board.model_copy(update={"compute": fast}))
 
 
 def test_a_peak_says_nothing_of_moves(tmp_path: Path) -> None:

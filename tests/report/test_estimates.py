@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from edgekit.profile.estimate import Baseline, Estimate, Part
 from edgekit.profile.placement import Fallen
-from edgekit.report.estimates import estimates_in_words
+from edgekit.profile.room import Fit, Need
+from edgekit.report.estimates import estimates_in_words, fit_in_words
 from edgekit.report.json import to_json
 
 ESTIMATE = Estimate(
@@ -63,3 +64,16 @@ def test_as_json() -> None:
     document = json.loads(to_json({"estimates": [ESTIMATE]}))
     assert document["estimates"][0]["seconds"] == 0.0238
     assert document["estimates"][0]["baselines"][0]["name"] == "MACs alone"
+
+
+def test_whether_it_fits() -> None:
+    needs = (
+        Need(resource="RAM", computed_bytes=1024, high_bytes=2048, available_bytes=4096, verdict="pass"),
+        Need(resource="flash", computed_bytes=8192, high_bytes=8192, available_bytes=4096, verdict="fail"),
+    )
+    words = fit_in_words(Fit(verdict="fail", needs=needs, doubts=("TFLite Micro has no kernel for GELU",)))
+    assert words.splitlines() == [
+        "fits        fail: TFLite Micro has no kernel for GELU",
+        "RAM         1.00 KiB computed, up to 2.00 KiB estimated with the runtime, of 4.00 KiB: pass",
+        "flash       8.00 KiB, of 4.00 KiB: fail",
+    ]
