@@ -8,7 +8,8 @@ entropy     the range whose quantized distribution is closest to the float one i
             (Migacz 2017, "8-bit inference with TensorRT"), on the range's own 255 steps
 reach       where a new sample hardly goes beyond (`reach`), for few samples
 
-By `mse` and `reach`, what takes 256 levels of one step gets that step, which is exact (`levels`).
+By `mse` and `reach`, what takes 256 levels of one step gets that step, which is exact, or one that no level is halfway
+between (`levels`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.quantize.levels import exact_range
+from edgekit.quantize.levels import range_of_levels
 from edgekit.quantize.observe import Statistics
 
 Method = Literal["minmax", "percentile", "mse", "entropy", "reach"]
@@ -35,9 +36,9 @@ SHRINKS = np.linspace(1.0, 0.3, 71)  # candidate shares of each end of the exact
 def candidate(statistics: Statistics, method: Method) -> Range:
     """The range that `method` gives; it always holds 0."""
     if method in ("mse", "reach") and statistics.levels is not None:
-        exact = exact_range(statistics.levels)
-        if exact is not None:
-            return exact
+        held = range_of_levels(statistics.levels)
+        if held is not None:
+            return held
     match method:
         case "minmax":
             return _with_zero(statistics.low, statistics.high)
