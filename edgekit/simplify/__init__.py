@@ -13,6 +13,7 @@ import onnx_ir.passes.common as common
 from edgekit.graph import edit
 from edgekit.simplify.activations import canonical_activations
 from edgekit.simplify.affine_ops import fold_affine_ops
+from edgekit.simplify.bands import scale_in_place
 from edgekit.simplify.batch import fold_sizes, fold_tokens, settle_shapes
 from edgekit.simplify.constants import fold_constants
 from edgekit.simplify.einsum import canonical_einsums
@@ -41,6 +42,7 @@ def simplify(graph: ir.Model) -> ir.Model:
     graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)
     graph = canonical_activations(fuse_tanh_gelu(graph))
+    graph = scale_in_place(graph)
     graph = fold_scalars(merge_moves(split_projections(graph)))
     graph = merge_moves(canonical_layers(graph))
     graph = fold_affine_ops(graph)
