@@ -26,6 +26,7 @@ from edgekit.quantize.scheme import DEFAULT, FLOAT_IN_TENSORRT, NO_TENSORRT_KERN
 from edgekit.quantize.union import Key, Union
 from edgekit.quantize.widths import NO_INT16_KERNEL, WITHOUT_KERNEL, Widths, widths
 
+FEW = 16  # places of a softmax: of more, most have less than 16 steps of 1/256
 NAMED = 6  # of a model's nodes, where none of a user's spelling is near
 
 
@@ -261,10 +262,19 @@ def reason_for_float(node: ir.Node, int8_values: set[str], int16: bool = False) 
 
 
 def _weighs_values(node: ir.Node) -> bool:
-    """True for the softmax of attention, whose result is multiplied with values, perhaps moved before."""
+    """True for the softmax of attention, whose result is multiplied with values, perhaps moved before, and for one that
+    spreads 1 over many places, whose result is summed: a soft argmax, or a mean over time."""
+    size = facts.shape(node.outputs[0])[facts.attribute(node, "axis", -1)]
+    return _ends_in(node, {"MatMul"}) or ((size is None or size > FEW) and _ends_in(node, {"MatMul", "ReduceSum"}))
+
+
+def _ends_in(node: ir.Node, ends: Set[str]) -> bool:
+    """True where all that read the node are of these ops; for sums, it may be multiplied before."""
     readers = facts.consumers(node.outputs[0])
     return bool(readers) and all(
-        reader.op_type == "MatMul" or (RULES.get(reader.op_type) is Scale.SHARED and _weighs_values(reader))
+        reader.op_type in ends
+        or (RULES.get(reader.op_type) is Scale.SHARED and _ends_in(reader, ends))
+        or (reader.op_type == "Mul" and "ReduceSum" in ends and _ends_in(reader, {"ReduceSum"}))
         for reader in readers
     )
 

@@ -159,6 +159,15 @@ def test_every_float_op_has_its_reason(nodes, constants, reason):
     assert not found.int8_nodes & set(found.kept_float)
 
 
+@pytest.mark.parametrize(("places", "floats"), [(16, []), (17, ["node_s"])])
+@pytest.mark.parametrize("times_values", [False, True])
+def test_a_softmax_over_many_places_that_is_summed_stays_float(places, floats, times_values):
+    weighed = node("Mul", ["s", "x"], ["m"]) if times_values else node("Reshape", ["s", "shape"], ["m"])
+    nodes = [node("Softmax", ["x"], ["s"], axis=-1), weighed, node("ReduceSum", ["m", "axes"], keepdims=0)]
+    constants = {"axes": np.array([2])} | ({} if times_values else {"shape": np.array([1, 2, places])})
+    assert list(assign(graph({"x": (1, 2, places)}, nodes, constants)).kept_float) == floats
+
+
 def test_indices_are_no_values():
     nodes = [node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2])]
     assert groups(nodes, outputs=("y", "i")) == {("x", "y"): ("x",)}
