@@ -28,6 +28,7 @@ from edgekit.simplify.projections import split_projections
 from edgekit.simplify.recurrent import canonical_recurrent, is_recurrent, unroll_recurrent
 from edgekit.simplify.shapes import canonical_shapes
 from edgekit.simplify.shipped import fold
+from edgekit.simplify.stacks import add_stacked
 from edgekit.simplify.strides import drop_idle_gathers
 from edgekit.simplify.transforms import canonical_transforms
 from edgekit.simplify.windows import explicit_pads
@@ -42,7 +43,7 @@ def simplify(graph: ir.Model) -> ir.Model:
     graph = canonical_recurrent(canonical_shapes(graph))
     graph = canonical_gemms(graph)
     graph = canonical_activations(fuse_tanh_gelu(graph))
-    graph = scale_in_place(graph)
+    graph = scale_in_place(add_stacked(graph))
     graph = fold_scalars(merge_moves(split_projections(graph)))
     graph = merge_moves(canonical_layers(graph))
     graph = fold_affine_ops(graph)
