@@ -7,7 +7,8 @@ stay float where it has not (int8 activations on x86). `optimized` hands out the
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnxruntime
@@ -18,6 +19,7 @@ from edgekit.errors import EdgekitError
 
 QUIET = 4  # log fatal errors only; failures come as exceptions
 PROVIDERS = ["CPUExecutionProvider"]
+OPEN_FILES = Path("/proc/self/fd")  # of this process, on Linux
 
 # onnxruntime's own exceptions have no base class of their own; the first two are what its Python side raises.
 _FAILURES = (
@@ -97,10 +99,8 @@ def _opened(model: bytes | str, options: onnxruntime.SessionOptions) -> onnxrunt
     try:
         if isinstance(model, str):
             return onnxruntime.InferenceSession(model, options, providers=PROVIDERS)
-        with tempfile.NamedTemporaryFile(suffix=".onnx") as file:  # of bytes a session would keep a copy
-            file.write(model)
-            file.flush()
-            return onnxruntime.InferenceSession(file.name, options, providers=PROVIDERS)
+        with _file_of(model) as path:
+            return onnxruntime.InferenceSession(path, options, providers=PROVIDERS)
     except _FAILURES as error:
         raise EdgekitError(
             "EK905",
@@ -108,6 +108,19 @@ def _opened(model: bytes | str, options: onnxruntime.SessionOptions) -> onnxrunt
             _one_line(error),
             "check the file with `edgekit inspect`, and the runtime's version with `edgekit doctor`",
         ) from None
+
+
+@contextmanager
+def _file_of(model: bytes) -> Iterator[str]:
+    """The path of a file with these bytes, of which a session would keep a copy.
+
+    On Linux the file has no name, and goes with this process, however that ends.
+    """
+    nameless = OPEN_FILES.is_dir()
+    with tempfile.TemporaryFile() if nameless else tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(model)
+        file.flush()
+        yield str(OPEN_FILES / str(file.fileno())) if nameless else file.name
 
 
 def _title(model: bytes | str) -> str:

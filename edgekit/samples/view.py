@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import current_thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgekit.preprocess import Preprocess, applied
 
 Labels = NDArray[np.int64]
 Signature = dict[str, tuple[tuple[int, ...], str]]
+DECODER = "edgekit-decode"  # its name
 DECODERS = 2  # threads; Pillow and numpy release the interpreter's lock
 AHEAD = 8  # images decoded before they are asked for, whatever the batch
 DIGEST_BYTES_AT_ONCE = 2**22
@@ -177,7 +179,7 @@ class Samples:
         """Batches of images; at most AHEAD of them wait."""
         pending: deque[Future[tuple[Arrays, Arrays]]] = deque()
         gathered: list[Arrays] = []
-        pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        pool = ThreadPoolExecutor(DECODERS, thread_name_prefix=DECODER)
         try:
             for position in range(len(self) + AHEAD):
                 if position < len(self):
@@ -190,7 +192,8 @@ class Samples:
                     yield {name: np.concatenate([one[name] for one in gathered]) for name in self.inputs}, {}
                     gathered = []
         finally:
-            pool.shutdown(cancel_futures=True)
+            # Python may close what nobody reads on in a thread of the pool, which cannot wait for itself.
+            pool.shutdown(wait=not current_thread().name.startswith(DECODER), cancel_futures=True)
 
     def _check_shapes(self, gathered: list[Arrays], position: int) -> None:
         """The first sample says the shape, and every other must have it."""

@@ -92,3 +92,23 @@ def test_out_of_memory() -> None:
     ):
         worker.call("run", {"x": np.zeros(1, np.float32)})
     assert (caught.value.code, caught.value.exit) == ("EK903", Exit.EXHAUSTED)
+
+
+@pytest.mark.parametrize("linux", [True, False])
+def test_bytes_are_opened_from_a_file_that_goes_with_the_process(
+    linux: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ort.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ort, "OPEN_FILES", ort.OPEN_FILES if linux else tmp_path / "nowhere")
+    seen: list[list[Path]] = []
+    opened = ort.onnxruntime.InferenceSession
+
+    def watched(*arguments: object, **more: object) -> object:
+        seen.append(list(tmp_path.iterdir()))
+        return opened(*arguments, **more)
+
+    monkeypatch.setattr(ort.onnxruntime, "InferenceSession", watched)
+    x = nets.images(1)
+    assert ort.Session(nets.net(np.uint8).SerializeToString()).run({"x": x})["logits"].shape == (1, nets.CLASSES)
+    assert [len(files) for files in seen] == [0 if linux else 1]
+    assert list(tmp_path.iterdir()) == []
