@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgekit import api
 from edgekit.artifact import Arrays, Artifact
 from edgekit.cli.commands import app
+from edgekit.device import load_device
 from edgekit.run.runner import Runner
 from edgekit.run.signature import opened
 from tests.models import graph, node, run, weights
@@ -98,7 +99,7 @@ def test_ranges(net: Path, method: str) -> None:
 @pytest.mark.parametrize("device", SHIPPED)
 def test_devices(net: Path, device: str) -> None:
     _, files = edgekit(net, "quantize", "--device", device)
-    signed = {"int8" if device != "x86-64" else "uint8"}
+    asked = load_device(device)
     model = onnx.load(files["onnx"].path)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     kinds = {
@@ -106,8 +107,8 @@ def test_devices(net: Path, device: str) -> None:
         for n in model.graph.node
         if n.op_type == "QuantizeLinear"
     }
-    assert kinds == signed
-    assert ("HARD_SWISH" in tflite_ops(files["tflite"].path)) == (device != "x86-64")
+    assert kinds == {asked.onnx_activations}
+    assert ("HARD_SWISH" in tflite_ops(files["tflite"].path)) == (asked.hard_swish == "whole")
     check_int8(net, files)
 
 
