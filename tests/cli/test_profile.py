@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from edgekit.cli.commands import run
 from edgekit.cli.profile import different, seconds
+from edgekit.paths import devices_folder
 from edgekit.profile.agree import Agreement
 from tests.profile.ssh_server import Server, awaited, processes_in
 from tests.report.test_measured import FOUND, ONE
@@ -110,10 +112,39 @@ def test_ctrl_c_leaves_nothing_there(server: Server, files: list[str]) -> None:
     assert server.left_behind() == []
 
 
-def test_an_estimate_names_its_interval_and_baselines(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["profile", files[1], "--device", "raspberry-pi-4"]) in (0, 3), "the net is tiny: it may be refused"
+def of_any_size(device: str, folder: Path) -> str:
+    """The device's file as if it had been fitted to models of every size: the tests' nets are tiny."""
+    text = (devices_folder() / f"{device}.toml").read_text(encoding="utf-8")
+    path = folder / f"{device}.toml"
+    path.write_text(re.sub(r"(?m)^macs = .*$", "macs = [1, 1_000_000_000]", text), encoding="utf-8")
+    return str(path)
+
+
+def test_an_estimate_names_its_interval_and_baselines(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = of_any_size("raspberry-pi-4", tmp_path)
+    assert run(["profile", files[1], "--device", board]) == 0
     out, err = capsys.readouterr()
-    assert "estimated, 90 % interval" in out or "EK713" in err
+    assert err == ""
+    assert "estimated, 90 % interval" in out and "by MACs alone" in out
+    assert "fits" not in out, "it has no memory of its own on the chip"
+    assert run(["profile", files[1], "--device", board, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["kind"] == "estimated"
+    (file,) = document["files"]
+    assert all(one["low_s"] < one["seconds"] < one["high_s"] for one in file["estimates"])
+
+
+def test_an_estimate_says_whether_it_fits(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", files[1], "--device", of_any_size("stm32h743", tmp_path)]) == 0
+    words = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in words[-3:]] == ["fits", "RAM", "flash"]
+
+
+def test_estimates_that_are_refused(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", files[1], "--device", "raspberry-pi-4"]) == 3
+    assert "EK713" in capsys.readouterr().err
     assert run(["profile", *files, "--device", "raspberry-pi-4", "--runs", "5"]) == 2
     assert "--runs does not go with --device" in capsys.readouterr().err
     assert run(["profile", files[0], "--device", "raspbery-pi-4"]) == 2
