@@ -141,3 +141,48 @@ def test_a_trial_measures_under_the_given_scales():
         coarse = replace(found.scales["x"], scale=np.asarray(found.scales["x"].scale * np.float32(8)))
         assert trials.error({**found.scales, "x": coarse}) > 4 * error
     assert 0 < error < 0.05
+
+
+UNEVEN = graph(
+    {"x": (1, 4, 6, 6)},
+    [
+        node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+        node("Relu", ["a"], ["r"]),
+        node("Conv", ["r", "v"], pads=[1] * 4),
+    ],
+    {
+        "w": weights(4, 4, 3, 3) * np.float32([1, 8, 64, 512]).reshape(-1, 1, 1, 1),
+        "v": weights(4, 4, 3, 3, seed=1) / np.float32([1, 8, 64, 512]).reshape(1, -1, 1, 1),
+    },
+)
+
+
+def door(effort, samples=X):
+    return quantize(UNEVEN, load_samples({"x": samples}), [Here(), Here()], effort=effort)
+
+
+@pytest.mark.parametrize("effort", ["default", "high"])
+def test_channels_are_equalized_where_that_is_worth_it(effort):
+    assert door(effort).equalized
+
+
+@pytest.mark.parametrize(("effort", "samples"), [("default", X), ("default", X[:6]), ("high", X[:6])])
+def test_they_stay_where_it_is_not(effort, samples, monkeypatch):
+    door_of_quantize = sys.modules["edgekit.quantize"]
+    monkeypatch.setattr(door_of_quantize, "EQUALIZED", 0.0)
+    monkeypatch.setattr(door_of_quantize, "EQUALIZED_BY_FEW", 0.0)
+    assert not door(effort, samples).equalized
+
+
+def test_high_effort_keeps_the_graph_with_the_least_error(monkeypatch):
+    door_of_quantize = sys.modules["edgekit.quantize"]
+    errors = []
+
+    def learned(graph, *others):
+        errors.append(0.5 if graph is UNEVEN else 0.6)
+        return replace(others[2], error=errors[-1])  # what is known
+
+    monkeypatch.setattr(door_of_quantize, "learned", learned)
+    found = door("high")
+    assert errors == [0.5, 0.6]
+    assert not found.equalized and found.error_after == 0.5

@@ -119,3 +119,19 @@ def test_no_identity_is_left():
     nodes = [node("Relu", ["x"], ["r"]), node("Identity", ["r"], ["i"]), node("Add", ["i", "x"], ["y"])]
     model = graph({"x": (1, 4)}, nodes)
     assert ops(kept(model, tidy(model))) == ["Relu", "Add"]
+
+
+def test_bands_that_are_scaled_are_not_cut():
+    constants = {"cut": np.array([0, 16, 4, 8]), "whole": np.array([0, 8, 8, 8]), "s": weights(16, 1, 1)}
+    nodes = [node("Reshape", ["x", "cut"], ["b"]), node("Mul", ["b", "s"], ["m"]), node("Reshape", ["m", "whole"])]
+    assert "Reshape" not in simplified(nodes, constants)
+
+
+def test_a_sum_of_a_stack_is_no_stack():
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        *(node("Unsqueeze", [name, "at"], [f"{name}1"]) for name in ("x", "r")),
+        node("Concat", ["x1", "r1"], ["s"], axis=1),
+        node("ReduceSum", ["s", "at"], keepdims=0),
+    ]
+    assert simplified(nodes, {"at": np.array([1])}) == ["Relu", "Add"]
