@@ -58,6 +58,7 @@ def choose(graph: ir.Model, channels: Channels, scores: Scores, goal: Goal) -> C
     order = {name: np.argsort(scores[name], kind="stable") for name in groups}
     makers = Counter(unit for use in channels.slices if use.weighs for unit in set(use.labels.tolist()))
     gone = dict.fromkeys(groups, 0)
+    steps: list[tuple[str, int]] = []
     while ledger.left > goal.share * ledger.whole:
         best: tuple[float, str, int] | None = None
         for name, group in groups.items():
@@ -71,9 +72,28 @@ def choose(graph: ir.Model, channels: Channels, scores: Scores, goal: Goal) -> C
         _, name, count = best
         ledger.cut(groups[name], count)
         gone[name] += count
+        steps.append((name, count))
+    for name, count in _room_for(steps, groups, ledger, goal):
+        gone[name] -= count
     kept = {name: tuple(sorted(order[name][gone[name] :].tolist())) for name in groups}
     cut = frozenset(groups[name].units[i] for name in groups for i in order[name][: gone[name]].tolist())
     return Choice(kept=kept, gone=cut, share=ledger.left / ledger.whole)
+
+
+def _room_for(
+    steps: list[tuple[str, int]], groups: Mapping[str, Group], ledger: _Ledger, goal: Goal
+) -> Iterator[tuple[str, int]]:
+    """The last step saved more than was missing: what there is room for again, most valuable first."""
+    closed: set[str] = set()
+    for name, count in reversed(steps):
+        if name in closed:
+            continue
+        ledger.cut(groups[name], -count)
+        if ledger.left <= goal.share * ledger.whole:
+            yield name, count
+        else:
+            ledger.cut(groups[name], count)
+            closed.add(name)  # what went before this step stays under it
 
 
 def lines(channels: Channels, choice: Choice) -> Iterator[str]:

@@ -64,6 +64,25 @@ def test_nothing_goes_where_the_goal_is_met():
     assert chosen(wide(), share=1.0)[1].gone == frozenset()
 
 
+def test_what_the_last_step_saved_too_much_is_given_back():
+    """A large step reaches the goal, and makes room for the small one before it."""
+    sizes = [3, 64, 8, 64, 5]
+    names = ["x", "a", "b", "c", "y"]
+    constants = {f"w{i}": weights(sizes[i + 1], sizes[i], 3, 3) for i in range(4)}
+    nodes = [node("Conv", [names[i], f"w{i}"], [names[i + 1]], pads=[1] * 4) for i in range(4)]
+    model = graph({"x": (1, 3, 8, 8)}, nodes, constants)
+    found = channel_groups(model)
+    whole = measured(model, "macs")
+    for share in (0.9, 0.8, 0.6, 0.45):
+        choice = choose(model, found, score.norms(model, found), Goal(share=share))
+        for group in found.groups:
+            gone = [unit for unit in group.units if unit in choice.gone]
+            if gone:
+                step = 8 if len(group.units) == 64 else 2
+                more = measured(cut(model, found, choice.gone - frozenset(gone[:step])), "macs") / whole
+                assert more > share, (group.name, share)
+
+
 def test_a_goal_out_of_reach_says_how_far_it_got():
     with pytest.raises(EdgekitError, match=r"prune to 1% of the MACs") as raised:
         chosen(wide(), share=0.01)
