@@ -20,8 +20,6 @@ the work for the same outputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -31,55 +29,6 @@ SWEEPS = 20
 BLOCK = 128  # inputs
 SETTLED = 0.001  # of the weights: a sweep that changes fewer is the last
 TINY = torch.finfo(torch.float64).tiny
-
-
-@dataclass(eq=False)
-class Moments:
-    """Sums over positions, in float64: g groups of n inputs and o outputs each.
-
-    inputs: (g, n, n) of x' x'^T; crossed: (g, n, o) of x' y^T; input: (g, n) of x'; output: (g, o) of y.
-    """
-
-    inputs: Tensor
-    crossed: Tensor
-    input: Tensor
-    output: Tensor
-    count: int = 0
-
-    @staticmethod
-    def none(groups: int, inputs: int, outputs: int) -> Moments:
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros((groups, *shape), dtype=torch.float64)
-
-        return Moments(zeros(inputs, inputs), zeros(inputs, outputs), zeros(inputs), zeros(outputs))
-
-    def add(self, x: Tensor, y: Tensor) -> None:
-        """x: (g, positions, n) what the op reads; y: (g, positions, o) what it should give, without its bias."""
-        self.inputs += x.transpose(1, 2) @ x
-        self.crossed += x.transpose(1, 2) @ y
-        self.input += x.sum(1)
-        self.output += y.sum(1)
-        self.count += x.shape[1]
-
-    def problem(self, weights: Tensor, ridge: float, *, bias: bool) -> tuple[Tensor, Tensor]:
-        """H + r (g, n, n) and C + r W^T (g, n, o). weights: W (g, o, n).
-
-        Where a bias takes up the shift of the mean, they are of what is left then. The sums' own memory is used.
-        """
-        h, c = self.inputs.div_(self.count), self.crossed.div_(self.count)
-        if bias:
-            x = self.input / self.count
-            h.baddbmm_(x.unsqueeze(2), x.unsqueeze(1), alpha=-1)
-            c.baddbmm_(x.unsqueeze(2), (self.output / self.count).unsqueeze(1), alpha=-1)
-        diagonal = h.diagonal(dim1=1, dim2=2)
-        r = ridge * diagonal.mean(1).clamp_min(TINY)
-        diagonal += r.unsqueeze(1)
-        c += r[:, None, None] * weights.transpose(1, 2)
-        return h, c
-
-    def shift(self, weights: Tensor) -> Tensor:
-        """(g, o) what a bias has to add so that the mean of the outputs is right. weights: (g, o, n)."""
-        return (self.output - (weights @ self.input.unsqueeze(2)).squeeze(2)) / self.count
 
 
 def descended(q: Tensor, h: Tensor, c: Tensor, scale: Tensor) -> Tensor:

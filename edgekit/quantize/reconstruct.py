@@ -10,9 +10,7 @@ An op is left as it is where its weights are computed, or where it reads too man
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,28 +20,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit import affine
-from edgekit.artifact import Arrays
 from edgekit.graph import facts
 from edgekit.progress import Advance
 from edgekit.quantize import weights
 from edgekit.quantize.assign import Plan, Scales, data_inputs
-from edgekit.quantize.calibrate import one_by_one
 from edgekit.quantize.correct import with_zero_biases
 from edgekit.quantize.insert import insert
-from edgekit.quantize.least_squares import Moments, descended
+from edgekit.quantize.least_squares import descended
 from edgekit.quantize.weights import IntegerWeight, IntegerWeights
+from edgekit.run import linear
+from edgekit.run.linear import Moments
+from edgekit.run.one_thread import one_thread
 from edgekit.run.torch_view import Tensors, to_torch
 from edgekit.run.torch_view.frontier import Frontier, bytes_per_sample, stages
 from edgekit.run.torch_view.windows import positions
 from edgekit.samples import Samples
 
 SAMPLES = 128
-BATCH = 8
-BYTES = 2**29
-"""What the values between two stages may take, of all samples: larger ones are fitted on fewer."""
-WIDEST = 4608  # inputs of an output: 512 channels under a 3x3 filter, whose moments take 170 MB
-POSITIONS_PER_INPUT, POSITIONS = 32, 8192
-"""Places that an op is looked at, of all samples: so many per input, but at least as many as the second number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +74,11 @@ def reconstruct(
     quantized = insert(with_zero_biases(graph, plan), plan, scales, start)
     layers = _layers(graph, quantized, plan, scales, start)
     found = dict(start)
-    with _one_thread():
-        exact_stages = stages(graph, [[_read(node) for node in layer.nodes] for layer in layers])
-        rough_stages = stages(quantized, [[_read(node) for node in layer.quantized] for layer in layers])
+    with one_thread():
+        exact_stages = stages(graph, [[linear.read(node) for node in layer.nodes] for layer in layers])
+        rough_stages = stages(quantized, [[linear.read(node) for node in layer.quantized] for layer in layers])
         each = bytes_per_sample(graph, exact_stages) + bytes_per_sample(quantized, rough_stages)
-        batches = list(_batches(graph, samples, max(1, min(SAMPLES, BYTES // max(each, 1)))))
+        batches = list(linear.batches(graph, samples, max(1, min(SAMPLES, linear.BYTES // max(each, 1)))))
         exact = Frontier(to_torch(graph), exact_stages, batches)
         rough = Frontier(to_torch(quantized), rough_stages, batches)
         replaced: Tensors = {}
@@ -100,7 +93,7 @@ def reconstruct(
 
 def layers_of(graph: ir.Model, plan: Plan) -> list[ir.Node]:
     """The linear ops whose weights can be learned."""
-    return [node for node in graph.graph if node.name in plan.integer_nodes and _is_plain(node)]
+    return [node for node in graph.graph if node.name in plan.integer_nodes and linear.is_plain(node)]
 
 
 def _layers(graph: ir.Model, quantized: ir.Model, plan: Plan, scales: Scales, start: IntegerWeights) -> list[Layer]:
@@ -109,7 +102,7 @@ def _layers(graph: ir.Model, quantized: ir.Model, plan: Plan, scales: Scales, st
     for node in layers_of(graph, plan):
         weight, given = facts.constant(node.inputs[1]), start[node.name or ""]
         assert weight is not None
-        rows = _rows(node, torch.from_numpy(weight.astype(np.float64)))
+        rows = linear.rows(node, torch.from_numpy(weight.astype(np.float64)))
         (x,) = data_inputs(node)
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         input_scale = float(scales[plan.group_read(node, x.name or "").name].scale)
@@ -121,45 +114,15 @@ def _layers(graph: ir.Model, quantized: ir.Model, plan: Plan, scales: Scales, st
     return list(found.values())
 
 
-def _is_plain(node: ir.Node) -> bool:
-    """Constant weights on the right, nothing but a product and a sum."""
-    match node.op_type:
-        case "Conv":
-            plain = True
-        case "Gemm":
-            plain = all(facts.attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta"))
-            plain = plain and not facts.attribute(node, "transA", 0)
-        case "MatMul":
-            plain = not weights.is_operand(node)
-        case _:
-            plain = False
-    weight = facts.constant(node.inputs[1]) if plain else None
-    if weight is None:
-        return False
-    outputs = weight.shape[0 if node.op_type == "Conv" else weights.output_axis(node) or 0]
-    return bool(weight.size <= WIDEST * outputs)
-
-
-def _batches(graph: ir.Model, samples: Samples, count: int) -> Iterator[Tensors]:
-    """The first samples by their ids, each once."""
-    wanted = set(sorted(set(samples.ids))[:count])
-    kept: dict[str, Arrays] = {name: sample for name, sample in one_by_one(graph, samples) if name in wanted}
-    ordered = [kept[name] for name in sorted(kept)]
-    size = BATCH if facts.takes_batches(graph) else 1
-    for start in range(0, len(ordered), size):
-        rows = ordered[start : start + size]
-        yield {name: torch.from_numpy(np.concatenate([row[name] for row in rows])) for name in rows[0]}
-
-
 def _moments(layer: Layer, exact: Iterator[Tensors], rough: Iterator[Tensors], batches: int) -> Moments:
     groups, outputs, inputs = layer.weight.shape
     moments = Moments.none(groups, inputs, outputs)
-    most = math.ceil(max(POSITIONS_PER_INPUT * inputs, POSITIONS) / (batches * len(layer.nodes)))
+    most = linear.places(inputs, batches * len(layer.nodes))
     columns = layer.weight.float().transpose(1, 2)
     for index, (expected, found) in enumerate(zip(exact, rough, strict=True)):
         for node, twin in zip(layer.nodes, layer.quantized, strict=True):
-            y = positions(node, expected[_read(node)], most, index) @ columns
-            moments.add(positions(node, found[_read(twin)], most, index), y)
+            y = positions(node, expected[linear.read(node)], most, index) @ columns
+            moments.add(positions(node, found[linear.read(twin)], most, index), y)
     return moments
 
 
@@ -170,8 +133,8 @@ def _fitted(layer: Layer, moments: Moments, ridge: float) -> IntegerWeight:
     scale = torch.from_numpy(np.broadcast_to(qparams.scale, (groups * outputs,)).astype(np.float64))
     scale = scale.reshape(groups, outputs)
     h, c = moments.problem(layer.weight, ridge, bias=has_bias)
-    q = descended(_rows(layer.node, torch.from_numpy(layer.start.q.astype(np.float64))), h, c, scale)
-    integers = _stored(layer.node, q).to(torch.int8).numpy()
+    q = descended(linear.rows(layer.node, torch.from_numpy(layer.start.q.astype(np.float64))), h, c, scale)
+    integers = linear.stored(layer.node, q).to(torch.int8).numpy()
     if not has_bias:
         return IntegerWeight(integers, qparams)
     shift = moments.shift(q * scale.unsqueeze(2)).reshape(-1).numpy()
@@ -191,38 +154,6 @@ def _replaced(layer: Layer, fitted: IntegerWeight) -> Tensors:
     return found
 
 
-def _rows(node: ir.Node, weight: Tensor) -> Tensor:
-    """(g, o, n): one row per output, in groups."""
-    if node.op_type == "Conv":
-        groups = facts.attribute(node, "group", 1)
-        return weight.reshape(groups, weight.shape[0] // groups, -1)
-    return (weight if weights.output_axis(node) == 0 else weight.T).unsqueeze(0)
-
-
-def _stored(node: ir.Node, rows: Tensor) -> Tensor:
-    """The rows in the order and shape of the node's weights."""
-    if node.op_type == "Conv":
-        weight = node.inputs[1]
-        assert weight is not None
-        return rows.reshape(facts.static_shape(weight))
-    return (rows[0] if weights.output_axis(node) == 0 else rows[0].T).contiguous()
-
-
-def _read(node: ir.Node) -> str:
-    return _name(node.inputs[0])
-
-
 def _name(value: ir.Value | None) -> str:
     assert value is not None
     return value.name or ""
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums come in the order of the threads that add them: one thread, one result."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

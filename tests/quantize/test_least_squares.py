@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from edgekit.quantize import least_squares
-from edgekit.quantize.least_squares import BLOCK, Moments, descended
+from edgekit.quantize.least_squares import BLOCK, descended
+from edgekit.run.linear import Moments
 
 GROUPS, OUTPUTS, INPUTS, PLACES = 2, 3, 4, 500
 

@@ -8,9 +8,9 @@ import torch
 from edgekit.errors import EdgekitError
 from edgekit.graph import facts
 from edgekit.graph.check import checked
-from edgekit.quantize import reconstruct as room
 from edgekit.quantize.reconstruct import layers_of, reconstruct
 from edgekit.quantize.repair import written_with
+from edgekit.run import linear
 from edgekit.samples import load_samples
 from tests.models import feeds, graph, node, run, weights
 from tests.quantize.steps import observed
@@ -140,18 +140,18 @@ def test_a_graph_with_a_fixed_batch_is_given_one_sample_at_a_time():
 
 def test_memory_bounds_the_samples(case, monkeypatch):
     seen = []
-    real = room._batches
+    real = linear.batches
     monkeypatch.setattr(
-        room, "_batches", lambda graph, samples, count: seen.append(count) or real(graph, samples, count)
+        linear, "batches", lambda graph, samples, count: seen.append(count) or real(graph, samples, count)
     )
-    monkeypatch.setattr(room, "BYTES", 5000)
+    monkeypatch.setattr(linear, "BYTES", 5000)
     case.learned()
     values = CHANNELS * 64
     assert seen == [5000 // (4 * values + values)]  # one value lives between two stages, in floats and in integers
 
 
 def test_what_reads_too_much_is_left_alone(case, monkeypatch):
-    monkeypatch.setattr(room, "WIDEST", 9)
+    monkeypatch.setattr(linear, "WIDEST", 9)
     assert [each.name for each in layers_of(case.model, case.step.plan)] == ["node_d", "node_y"]
     found = case.learned()
     assert found["node_a"].bias is None and np.array_equal(found["node_a"].q, case.step.weights()["node_a"].q)
