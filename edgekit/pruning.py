@@ -77,7 +77,7 @@ def thinned(run: Run, graph: ir.Model) -> Thinned:
     if run.data.training is not None:
         tuned, training = _finetuned(run, pruned, graph, run.data.training, sparse)
     elif run.data.calibration is not None and not run.data.synthesized:
-        tuned, mended = _mended(run, pruned, graph, run.data.calibration)
+        tuned, mended = _mended(run, pruned, graph, run.data.calibration, sparse)
     program, notes = _program(run, tuned)
     score = None if wanted.goal is None else score_of(run.recipe, run.data)
     facts = compose.pruning_facts(wanted.goal, score, pruned, tuned, unpruned, trials, training)
@@ -262,17 +262,19 @@ def _epochs(samples: int, batch: int) -> int:
     return min(MOST_EPOCHS, max(EPOCHS, math.ceil(STEPS * batch / samples)))
 
 
-def _mended(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> tuple[ir.Model, tuple[str, ...]]:
+def _mended(
+    run: Run, pruned: Pruned, whole: ir.Model, samples: Samples, sparse: Sparse | None
+) -> tuple[ir.Model, tuple[str, ...]]:
     """Without training, and what to say of it."""
     from edgekit.prune.cut import survivors
     from edgekit.prune.finetune import mend
+    from edgekit.prune.sparsify import NO_MASKS
 
-    found = mend(pruned.graph, whole, samples, survivors(pruned.channels, pruned.choice.gone), run.progress)
-    if not found.layers:
+    left, masks = survivors(pruned.channels, pruned.choice.gone), NO_MASKS if sparse is None else sparse.masks
+    found = mend(pruned.graph, whole, samples, left, run.progress, masks)
+    if not found.how:
         return pruned.graph, ()
-    layers = units.plural(found.layers, "layer")
-    note = f"{layers} got back the mean and variance from before the cut, over the calibration samples"
-    return checked(found.graph), (note,)
+    return checked(found.graph), (f"the layers {found.how}, over the calibration samples",)
 
 
 # ---- files beside ----------------------------------------------------------------------------------------------------

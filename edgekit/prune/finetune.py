@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.progress import Progress
+from edgekit.prune.refit import refit
 from edgekit.prune.renorm import Moments, Norm, folded, moments, norm, normed
 from edgekit.prune.sparsify import NO_MASKS, Masks
 from edgekit.run.objective import Objective, answers_of, objective, remembering
@@ -156,28 +157,38 @@ def finetune(
 
 @dataclass(frozen=True, kw_only=True)
 class Mended:
-    """graph: the better one; layers: whose statistics were put right, 0 where that is not better on samples that they
-    were not taken over."""
+    """graph: the best one; how: "" where that is the cut one as it is."""
 
     graph: ir.Model
-    layers: int
+    how: str
 
 
-def mend(cut: ir.Model, original: ir.Model, samples: Samples, survivors: Survivors, progress: Progress) -> Mended:
-    """Without training: each layer's outputs get back the mean and variance that they had (renorm.py). Without effect
-    where samples are too few to tell whether it helps."""
+def mend(
+    cut: ir.Model,
+    original: ir.Model,
+    samples: Samples,
+    survivors: Survivors,
+    progress: Progress,
+    masks: Masks = NO_MASKS,
+) -> Mended:
+    """Without training: layers are refitted to what they gave (refit.py), or only get back the mean and variance that
+    their outputs had (renorm.py), whichever does best on samples that it was not taken from; neither where samples are
+    too few to tell. masks: as for `finetune`; zeros do not outlive a refit, so there is none where there are some."""
     if len(set(samples.ids)) < LEAST:
-        return Mended(graph=cut, layers=0)
+        return Mended(graph=cut, how="")
     told = objective(to_torch(original), original, samples, 1.0)
     seen, held_out = split(samples, len(samples) // 2)
     watched = _watched(seen, AT_ONCE)
     with progress.step("looking at what was cut"), one_thread():
         norms = _norms(cut, told, watched, _began(cut, original, watched, survivors))
-        graph = Tuner(cut, told, norms, watched).result().graph
-        before, after = (judged(one, told, held_out) for one in (cut, graph))
-    if after.loss >= before.loss:
-        return Mended(graph=cut, layers=0)
-    return Mended(graph=graph, layers=len(norms))
+        normed = Tuner(cut, told, norms, watched).result().graph
+    tried = {"": cut, "got back the mean and variance from before the cut": normed}
+    if not masks:
+        tried["were refitted to what they gave before the cut"] = refit(cut, original, seen, survivors, progress)
+    with progress.step("judging what was mended"), one_thread():
+        losses = {how: judged(graph, told, held_out).loss for how, graph in tried.items()}
+    best = min(losses, key=lambda how: losses[how])
+    return Mended(graph=tried[best], how=best)
 
 
 def _watched(samples: Samples, rows: int) -> Batches:
