@@ -32,7 +32,7 @@ from edgekit.scoring import once, score, score_of
 from edgekit.simplify import unroll
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from edgekit.prune import Pruned
+    from edgekit.prune import Pruned, Score
     from edgekit.prune.sparsify import Sparse
     from edgekit.run.teach import Training
 
@@ -68,7 +68,10 @@ def thinned(run: Run, graph: ir.Model) -> Thinned:
 
     wanted = run.recipe.prune
     unpruned = _unpruned_files(run, graph)
-    pruned, trials = (uncut(graph), ()) if wanted.goal is None else _reached(run, graph, wanted.goal, unpruned)
+    score_name = None if wanted.goal is None else score_of(run.recipe, run.data, graph)
+    pruned, trials = uncut(graph), tuple[PruningTrial, ...]()
+    if wanted.goal is not None and score_name is not None:
+        pruned, trials = _reached(run, graph, wanted.goal, score(score_name, run.recipe, run.data), unpruned)
     sparse = _emptied(run, pruned.graph)
     if sparse is not None:
         pruned = replace(pruned, graph=checked(sparse.graph))
@@ -79,8 +82,7 @@ def thinned(run: Run, graph: ir.Model) -> Thinned:
     elif run.data.calibration is not None and not run.data.synthesized:
         tuned, mended = _mended(run, pruned, graph, run.data.calibration, sparse)
     program, notes = _program(run, tuned)
-    score = None if wanted.goal is None else score_of(run.recipe, run.data)
-    facts = compose.pruning_facts(wanted.goal, score, pruned, tuned, unpruned, trials, training)
+    facts = compose.pruning_facts(wanted.goal, score_name, pruned, tuned, unpruned, trials, training)
     if sparse is not None:
         facts = replace(facts, sparsity=compose.sparsity_facts(wanted.sparsity, sparse, tuned))
     return Thinned(
@@ -110,13 +112,13 @@ class _Candidate:
 
 
 def _reached(
-    run: Run, graph: ir.Model, goal: tuple[Goal, float], unpruned: Sequence[Lowered]
-) -> tuple[Pruned, Sequence[PruningTrial]]:
+    run: Run, graph: ir.Model, goal: tuple[Goal, float], score: Score, unpruned: Sequence[Lowered]
+) -> tuple[Pruned, tuple[PruningTrial, ...]]:
     from edgekit.prune import Goal as Aim  # not at the top: torch takes seconds to import
     from edgekit.prune import prune
 
     of, share = goal
-    scored = once(score(run.recipe, run.data))
+    scored = once(score)
 
     def cut(share: float) -> _Candidate:
         aim = Aim(of="macs" if of in ("macs", "latency") else "parameters", share=share)
@@ -269,7 +271,10 @@ def _mended(
     from edgekit.prune.cut import survivors
     from edgekit.prune.finetune import mend
     from edgekit.prune.sparsify import NO_MASKS
+    from edgekit.run.objective import untrainable
 
+    if (refused := untrainable(whole)) is not None:
+        return pruned.graph, (f"the layers were not mended: {refused.why}",)
     left, masks = survivors(pruned.channels, pruned.choice.gone), NO_MASKS if sparse is None else sparse.masks
     found = mend(pruned.graph, whole, samples, left, run.progress, masks)
     if not found.how:

@@ -83,7 +83,7 @@ class Quantize(Section):
 class Prune(Section):
     """macs, params, size, latency: what is left of the unpruned model's at most, one of them; sparsity: share of the
     weights that are set to zero, of those that are left where channels are cut too, or 2:4; score: what tells which
-    channels matter, None for taylor where the samples to train on have labels or targets, else norms; epochs: of
+    channels matter, None for taylor where the samples to learn from have labels or targets, else norms; epochs: of
     fine-tuning, where there are samples to train on, None for what suits their number; lr, batch, optimizer, distill,
     augment: as in `Qat`, the unpruned model being the float one."""
 

@@ -27,31 +27,30 @@ NEEDS_SAMPLES = ("activations", "taylor")
 
 
 def looks_at_data(recipe: Recipe, given: Given) -> bool:
-    """Some of the samples go to scoring, or to what mends without training, since there are none to train on."""
-    trains = recipe.data.training is not None or given.training is not None
-    calibration = recipe.data.calibration is not None or given.calibration is not None
-    return not trains and (recipe.prune.score in NEEDS_SAMPLES or calibration)
+    """Some of the samples go to scoring and to what mends without training, where there are none to train on."""
+    return recipe.data.training is None and given.training is None
 
 
-def score_of(recipe: Recipe, data: Data) -> ScoreName:
-    """What is best where nobody says: what a channel is worth to the loss, where there is one."""
-    samples = data.training
-    tells = samples is not None and (samples.labels is not None or samples.has_targets)
-    return recipe.prune.score or ("taylor" if tells else "norms")
+def score_of(recipe: Recipe, data: Data, graph: ir.Model) -> ScoreName:
+    """What is best where nobody says: what a channel is worth to the loss, where there is one. graph: unpruned."""
+    if recipe.prune.score is not None:
+        return recipe.prune.score
+    samples = _offered(data)
+    return "taylor" if samples is not None and _tell_a_loss(samples, graph) else "norms"
 
 
 def check_scoring(recipe: Recipe, data: Data) -> None:
     """Before any work is done: samples to score channels on, where that is asked for."""
-    if score_of(recipe, data) in NEEDS_SAMPLES:
-        to_score_on(recipe, data)
+    if recipe.prune.score in NEEDS_SAMPLES:
+        to_score_on(recipe.prune.score, recipe, data)
 
 
-def score(recipe: Recipe, data: Data) -> Score:
+def score(name: ScoreName, recipe: Recipe, data: Data) -> Score:
     # Not at the top: torch takes seconds to import.
     from edgekit.prune.score import activations, norm_factors, norms, taylor
     from edgekit.run.objective import answers_of
 
-    match score_of(recipe, data):
+    match name:
         case "norms":
             return norms
         case "l1":
@@ -59,10 +58,10 @@ def score(recipe: Recipe, data: Data) -> Score:
         case "factors":
             return norm_factors
         case "activations":
-            samples = to_score_on(recipe, data)
+            samples = to_score_on(name, recipe, data)
             return lambda graph, channels: activations(graph, channels, (batch.inputs for batch in samples.batches(1)))
         case "taylor":
-            samples = to_score_on(recipe, data)
+            samples = to_score_on(name, recipe, data)
             return lambda graph, channels: taylor(
                 graph, channels, _with_loss(graph, samples), list(answers_of(graph).values())
             )
@@ -80,10 +79,9 @@ def once(score: Score) -> Score:
     return scored
 
 
-def to_score_on(recipe: Recipe, data: Data) -> Samples:
+def to_score_on(score: ScoreName, recipe: Recipe, data: Data) -> Samples:
     """Raises EK306 where there are none that the score could use."""
-    samples = data.training or (None if data.synthesized else data.calibration)
-    score = score_of(recipe, data)
+    samples = _offered(data)
     if samples is None:
         raise EdgekitError(
             "EK306",
@@ -99,6 +97,20 @@ def to_score_on(recipe: Recipe, data: Data) -> Samples:
             "give samples that have, or take another --score",
         )
     return choose(samples, SCORED_ON, recipe.data.seed)
+
+
+def _offered(data: Data) -> Samples | None:
+    return data.training or (None if data.synthesized else data.calibration)
+
+
+def _tell_a_loss(samples: Samples, graph: ir.Model) -> bool:
+    """True where what the samples say is about what the graph answers, and gradients lead there."""
+    from edgekit.run.objective import objective, untrainable
+    from edgekit.run.torch_view import to_torch
+
+    if (samples.labels is None and not samples.has_targets) or untrainable(graph) is not None:
+        return False
+    return objective(to_torch(graph), graph, samples, 0.0).distilled == 0
 
 
 def _with_loss(graph: ir.Model, samples: Samples) -> Iterator[tuple[Tensors, Loss]]:

@@ -148,7 +148,7 @@ Score = Annotated[
     typer.Option(
         "--score",
         help="What tells which channels matter: L2 or L1 norms of weights, factors of norms, activations, or the loss"
-        " (taylor). Default: taylor where --train has labels or targets, else norms.",
+        " (taylor). Default: taylor where the samples to learn from have labels or targets, else norms.",
     ),
 ]
 Epochs = Annotated[

@@ -17,7 +17,9 @@ Data = Annotated[
 Calibration = Annotated[
     str | None,
     typer.Option(
-        "--calib", metavar="PATH", help="Samples to score channels on. Default: --train, else some of --data."
+        "--calib",
+        metavar="PATH",
+        help="Samples to score on, and to mend with where none train. Default: some of --data.",
     ),
 ]
 CalibrationCount = Annotated[
@@ -26,7 +28,7 @@ CalibrationCount = Annotated[
         "--calib-count",
         metavar="N",
         min=1,
-        help="Samples to score on, where the score needs some. Default: 256, at most half of --data.",
+        help="Samples to score on and to mend with. Default: 256, at most half of --data.",
     ),
 ]
 MaxDrop = Annotated[

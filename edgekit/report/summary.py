@@ -223,7 +223,7 @@ def _of_pruning(report: Report) -> list[str]:
     if facts is None:
         return said
     if facts.training is None:
-        said.append("accuracy was not restored: nothing was fine-tuned; give samples to learn from with --train")
+        said.append("nothing was fine-tuned, which would win back accuracy; give samples to learn from with --train")
     elif not facts.training.kept:
         said.append("accuracy was not restored: fine-tuning made it no better, so it was not kept; give a smaller --lr")
     if facts.goal is not None and facts.asked is not None and (facts.reached or 0.0) > facts.asked:

@@ -26,7 +26,7 @@ from edgekit.errors import EdgekitError
 from edgekit.graph import facts
 from edgekit.progress import Progress
 from edgekit.run.one_thread import one_thread
-from edgekit.run.torch_view import TorchView
+from edgekit.run.torch_view import TorchView, refusal
 from edgekit.samples import Batch, Samples
 
 TINY = 1e-12
@@ -108,21 +108,9 @@ class Objective:
 
 def objective(teacher: TorchView, graph: ir.Model, samples: Samples, distilled: float) -> Objective:
     """What samples can teach. graph: the float model that the teacher is a view of. Raises EK925."""
+    if (refused := untrainable(graph)) is not None:
+        raise refused
     answered = answers_of(graph)
-    if not answered:
-        raise EdgekitError(
-            "EK925",
-            "cannot train the model",
-            "none of its outputs is a real number, so no gradient leads to its weights",
-            "leave out the last op (an ArgMax, say), which nobody can learn from",
-        )
-    if not facts.takes_batches(graph):
-        raise EdgekitError(
-            "EK925",
-            "cannot train the model",
-            "it takes one sample at a time, and a step of training several",
-            "export it with a dynamic batch, or leave the training out",
-        )
     shapes = {value.name or "": facts.shape(value) for value in graph.graph.outputs}
     scores = [name for name in answered if len(shapes[name]) == 2 and (shapes[name][1] or 0) > 1]
     ends_in_classes = [name for name in scores if answered[name] != name]
@@ -140,6 +128,27 @@ def objective(teacher: TorchView, graph: ir.Model, samples: Samples, distilled: 
         targets=targets,
         distilled=distilled if told else 1.0,
     )
+
+
+def untrainable(graph: ir.Model) -> EdgekitError | None:
+    """Why a float graph cannot be trained, EK911 or EK925; None where it can."""
+    if (refused := refusal(graph)) is not None:
+        return refused
+    if not answers_of(graph):
+        return EdgekitError(
+            "EK925",
+            "cannot train the model",
+            "none of its outputs is a real number, so no gradient leads to its weights",
+            "leave out the last op (an ArgMax, say), which nobody can learn from",
+        )
+    if not facts.takes_batches(graph):
+        return EdgekitError(
+            "EK925",
+            "cannot train the model",
+            "it takes one sample at a time, and a step of training several",
+            "export it with a dynamic batch, or leave the training out",
+        )
+    return None
 
 
 def remembering(told: Objective, graph: ir.Model, samples: Samples, progress: Progress) -> Objective:

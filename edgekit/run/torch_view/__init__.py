@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgekit.errors import EdgekitError
 from edgekit.graph import facts
 from edgekit.run.torch_view.ops import row_of, trainable
 from edgekit.run.torch_view.reading import Function
@@ -134,6 +135,15 @@ class TorchView(nn.Module):
 def to_torch(graph: ir.Model) -> TorchView:
     """The view of a checked graph. Raises EK911 for an op that it cannot compute."""
     return TorchView(graph)
+
+
+def refusal(graph: ir.Model) -> EdgekitError | None:
+    """The EK911 that a view of the graph would end in; None where there is one."""
+    try:
+        _steps(graph)
+    except EdgekitError as refused:
+        return refused
+    return None
 
 
 def to_graph(view: TorchView, graph: ir.Model) -> ir.Model:
