@@ -153,6 +153,21 @@ class Accelerator(Section):
     status: Status
 
 
+class Compiler(Section):
+    """What a compiler must be told to compile for it, so that its own model of the device can be asked.
+
+    system_config, memory_mode: sections of the `Arm/vela.ini` that Vela ships: clocks and bandwidths, and what is kept
+    in which memory.
+    """
+
+    name: Literal["vela"]
+    accelerator: Annotated[str, Field(pattern=r"^ethos-u\d+-\d+$")]
+    system_config: Annotated[str, Field(pattern=r"^\w+$")]
+    memory_mode: Annotated[str, Field(pattern=r"^\w+$")]
+    source: NonEmpty
+    status: Status
+
+
 class Device(Section):
     """The keys of a device's file.
 
@@ -170,6 +185,7 @@ class Device(Section):
     hard_swish: Literal["decomposed", "whole"]
     scheme: Literal["default", "symmetric", "per-tensor"]
     source: Sources
+    compiler: Compiler | None = None
     compute: Compute = Compute()
     memory: Memory = Memory()
     power: Power = Power()

@@ -39,6 +39,13 @@ def test_every_fact_says_where_it_is_from(name: str) -> None:
         assert model.half_width >= model.noise
 
 
+def test_a_compiler_is_told_which_accelerator_and_memory() -> None:
+    compilers = {name: compiler for name in device_names() if (compiler := load_device(name).compiler) is not None}
+    assert set(compilers) == {"ethos-u55-128", "ethos-u55-256", "ethos-u65-512", "ethos-u85"}
+    assert all(compiler.accelerator.startswith(name) for name, compiler in compilers.items())
+    assert all(compiler.source and compiler.status == "published" for compiler in compilers.values())
+
+
 def test_evidence_is_that_of_the_best_known_runtime() -> None:
     assert load_device("raspberry-pi-4").evidence == "A"
     assert load_device("hailo-8").evidence == "D"
@@ -93,6 +100,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
             "did you mean 'clock_hz'?",
         ),
         ("[source]", "[price]\nusd = { value = 1, status = 'hearsay' }\n[source]", "EK152", "give a value"),
+        ("[source]", "[compiler]\nname = 'velo'\n[source]", "EK152", "did you mean 'vela'?"),
     ],
 )
 def test_slips_in_a_file(tmp_path: Path, old: str, new: str, code: str, fix: str) -> None:
