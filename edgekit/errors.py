@@ -691,6 +691,30 @@ PAGES: dict[str, Page] = {
         "an unknown TFLite Micro",
         "What TFLite Micro says of its arena is text for people, and the installed version words it differently.",
     ),
+    "EK941": Page(
+        Exit.UNSUPPORTED,
+        "Vela refuses the file",
+        "Vela, which compiles TFLite files for Ethos-U, cannot read the file, or does not know the accelerator, the"
+        " system configuration or the memory mode that the device's file names under [compiler]. The message holds what"
+        " it said itself.",
+    ),
+    "EK942": Page(
+        Exit.ENVIRONMENT,
+        "Vela crashed",
+        "Vela runs in a process of its own, which ended by a signal. A damaged file is the usual cause: Vela trusts"
+        " what a file says of itself.",
+    ),
+    "EK943": Page(
+        Exit.ENVIRONMENT,
+        "an unknown Vela",
+        "What Vela writes of a file's cost is a table whose columns the installed version calls otherwise.",
+    ),
+    "EK944": Page(
+        Exit.UNSUPPORTED,
+        "nothing for the accelerator",
+        "An Ethos-U computes in INT8 and INT16. Vela leaves every other op to the CPU beside it, whose time its model"
+        " does not hold: of a file in float it has nothing to say.",
+    ),
     "EK990": Page(
         Exit.BUG,
         "a bug in edgekit",

@@ -29,7 +29,9 @@ from edgekit.profile.room import Fit
 from edgekit.profile.sample import noise
 from edgekit.progress import SILENT, Progress
 from edgekit.recipe import Recipe
+from edgekit.run import vela
 from edgekit.run.signature import is_lowered, opened
+from edgekit.run.vela import Compiled
 
 MADE_UP = "noise"
 
@@ -79,15 +81,25 @@ def measure(
 
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
-    """What a file will cost on a device that is not at hand. estimates: the best known first; fit: whether it fits into
-    a microcontroller, None where the device's memory is no such, or the file none for it."""
+    """What a file will cost on a device that is not at hand.
 
+    estimates: the best known first, none where only the device's compiler can speak of the file; fit: whether it fits
+    into a microcontroller, None where the device's memory is no such, or the file none for it; compiled: what the
+    device's compiler says, None where it has none that edgekit knows, or it is not here, when missing is the command
+    that brings it.
+    """
+
+    path: str
+    device: str
     estimates: tuple[Estimate, ...]
     fit: Fit | None
+    compiled: Compiled | None = None
+    missing: str | None = None
 
 
-def prospects(files: Sequence[Path], device: str) -> tuple[Prospect, ...]:
-    """device: a name that `load_device` takes. Raises EK710 to EK716 where nothing can be said of a file."""
+def prospects(files: Sequence[Path], device: str, *, progress: Progress = SILENT) -> tuple[Prospect, ...]:
+    """device: a name that `load_device` takes. Raises EK710 to EK716 where nothing can be said of a file, EK941 to
+    EK944 where its compiler has nothing to say."""
     there = load_device(device)
     for path in files:
         if (format := _artifact(path).format) not in there.formats:
@@ -98,7 +110,39 @@ def prospects(files: Sequence[Path], device: str) -> tuple[Prospect, ...]:
                 f"{' or '.join(there.formats)}",
                 f"make a file for it: edgekit quantize MODEL --device {there.name}",
             )
-    return tuple(Prospect(estimates=estimate(path, there), fit=_fit(path, there)) for path in files)
+    return tuple(_prospect(path, there, progress) for path in files)
+
+
+def _prospect(path: Path, device: Device, progress: Progress) -> Prospect:
+    found: Compiled | None = None
+    missing: str | None = None
+    if device.compiler is not None and vela.installed():
+        with progress.step(f"compiling {path.name} for {device.compiler.accelerator}"):
+            found = vela.compiled(path, device.compiler)
+    elif device.compiler is not None:
+        missing = vela.INSTALL
+    estimates = _estimates(path, device, found, missing)
+    return Prospect(
+        path=str(path),
+        device=device.name,
+        estimates=estimates,
+        fit=_fit(path, device),
+        compiled=found,
+        missing=missing,
+    )
+
+
+def _estimates(path: Path, device: Device, found: Compiled | None, missing: str | None) -> tuple[Estimate, ...]:
+    """Where the fit, or a peak, cannot speak of a file, its compiler may."""
+    try:
+        return estimate(path, device)
+    except EdgekitError as refused:
+        if found is not None:
+            return ()
+        if missing is not None:
+            fix = f"{refused.fix}; or bring the device's compiler, which has a model of it: {missing}"
+            raise EdgekitError(refused.code, refused.what, refused.why, fix) from None
+        raise
 
 
 def _fit(path: Path, device: Device) -> Fit | None:

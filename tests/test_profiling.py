@@ -11,6 +11,7 @@ import pytest
 from edgekit import profiling
 from edgekit.errors import EdgekitError
 from edgekit.recipe import Recipe
+from edgekit.run import vela
 from tests.verify import nets
 
 
@@ -57,3 +58,14 @@ def test_ops_and_the_lines_that_they_are_from(tmp_path: Path) -> None:
 def test_a_wrong_address_is_said_first() -> None:
     with pytest.raises(EdgekitError, match="EK720"):
         profiling.measure([Path("nowhere.onnx")], "ssh://-oProxyCommand=id", recipe())
+
+
+def test_what_a_missing_compiler_would_add(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vela, "installed", lambda: False)
+    path = shared / "data" / "reference_models" / "ic_resnet8_i8.tflite"
+    (found,) = profiling.prospects([path], "ethos-u55-128")
+    assert found.compiled is None
+    assert found.missing == "pip install 'edgekit[ethos-u]'"
+    assert [one.evidence for one in found.estimates] == ["D"]
+    (elsewhere,) = profiling.prospects([path], "raspberry-pi-4")
+    assert (elsewhere.compiled, elsewhere.missing) == (None, None)

@@ -107,7 +107,7 @@ def profile(
     Latency, memory, power and outputs are measured by an agent that is copied to the device and removed again.
     """
     if device is not None:
-        _estimate(context, files, device, json)
+        _estimate(context, files, device, json, verbose)
         return Exit.DONE
     wanted = options.recipe({**context.params, "path": str(files[0])})
     soak_s = None if soak is None else seconds(soak)
@@ -131,7 +131,7 @@ def profile(
     return Exit.DONE
 
 
-def _estimate(context: typer.Context, files: list[Path], device: str, json: bool) -> None:
+def _estimate(context: typer.Context, files: list[Path], device: str, json: bool, verbose: bool) -> None:
     if measures := _said(context):
         raise EdgekitError(
             "EK738",
@@ -141,7 +141,8 @@ def _estimate(context: typer.Context, files: list[Path], device: str, json: bool
         )
     from edgekit import profiling
 
-    found = profiling.prospects(files, device)
+    with watching(verbose) as progress:
+        found = profiling.prospects(files, device, progress=progress)
     if json:
         from edgekit.report.json import to_json
 
@@ -158,10 +159,17 @@ def _said(context: typer.Context) -> list[str]:
 
 
 def _in_words(found: Prospect) -> str:
+    from edgekit.report.compiled import compiled_in_words, file_in_words, missing_in_words
     from edgekit.report.estimates import estimates_in_words, fit_in_words
 
-    words = estimates_in_words(found.estimates)
-    return words if found.fit is None else f"{words}\n\n{fit_in_words(found.fit)}"
+    blocks = [estimates_in_words(found.estimates) if found.estimates else file_in_words(found.path, found.device)]
+    if found.compiled is not None:
+        blocks.append(compiled_in_words(found.compiled))
+    if found.missing is not None:
+        blocks.append(missing_in_words(found.missing))
+    if found.fit is not None:
+        blocks.append(fit_in_words(found.fit))
+    return "\n\n".join(blocks)
 
 
 def _print(found: MeasuredThere, json: bool) -> None:

@@ -35,7 +35,7 @@ def estimates_in_words(estimates: Sequence[Estimate]) -> str:
         ("file", f"{plain(first.path)}, {units.count(first.macs)} MACs, {first.precision}"),
         ("device", plain(first.device)),
     ]
-    blocks = ["\n".join(_rows(rows)), *("\n".join(_rows(_block(estimate))) for estimate in estimates)]
+    blocks = ["\n".join(rows_in_words(rows)), *("\n".join(rows_in_words(_block(estimate))) for estimate in estimates)]
     return "\n\n".join(blocks)
 
 
@@ -47,7 +47,7 @@ def fit_in_words(fit: Fit) -> str:
         if need.high_bytes > need.computed_bytes:
             needed += f" computed, up to {units.size(need.high_bytes)} estimated with the runtime"
         rows.append((need.resource, f"{needed}, of {units.size(need.available_bytes)}: {need.verdict}"))
-    return "\n".join(_rows(rows))
+    return "\n".join(rows_in_words(rows))
 
 
 def _block(estimate: Estimate) -> list[tuple[str, str]]:
@@ -101,7 +101,8 @@ def _fallen(estimate: Estimate) -> str:
     return f"{count} with {units.percent(share, 0)} of the MACs: {plain('; '.join(reasons))}"
 
 
-def _rows(rows: Sequence[tuple[str, str]]) -> list[str]:
+def rows_in_words(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """A title and a text each, in lines of WIDTH."""
     lines: list[str] = []
     for title, text in rows:
         wrapped = [line.replace(HARD, " ") for line in textwrap.wrap(text.replace(" %", f"{HARD}%"), WIDTH - GAP)] or [

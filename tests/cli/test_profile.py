@@ -15,8 +15,10 @@ from edgekit.cli.commands import run
 from edgekit.cli.profile import different, seconds
 from edgekit.paths import devices_folder
 from edgekit.profile.agree import Agreement
+from edgekit.run import vela
 from tests.profile.ssh_server import Server, awaited, processes_in
 from tests.report.test_measured import FOUND, ONE
+from tests.run import fake_vela
 from tests.verify import nets
 
 
@@ -155,3 +157,36 @@ def test_files_that_a_device_cannot_run(files: list[str], capsys: pytest.Capture
     assert run(["profile", files[1], "--device", "jetson-orin-nano"]) == 3
     err = capsys.readouterr().err
     assert "EK716" in err and "tensorrt there takes onnx" in err
+
+
+def test_a_compilers_model_stands_beside_the_estimate(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_vela.install(tmp_path / "path", fake_vela.TABLES, monkeypatch)
+    assert run(["profile", files[1], "--device", "ethos-u55-128"]) == 0
+    words = capsys.readouterr().out
+    assert "latency     200 us  the compiler's model, not measured" in words
+    assert "estimated" not in words, "the net is too small for a guess from a peak"
+    assert run(["profile", files[1], "--device", "ethos-u55-128", "--json"]) == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert (file["estimates"], file["missing"]) == ([], None)
+    assert (file["compiled"]["kind"], file["compiled"]["cycles"]) == ("compiler's model", 100_000)
+
+
+def test_without_the_compiler_its_command_is_named(
+    files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(vela, "installed", lambda: False)
+    assert run(["profile", files[1], "--device", "ethos-u55-128"]) == 3
+    err = capsys.readouterr().err
+    assert "EK715" in err and "pip install 'edgekit[ethos-u]'" in err
+
+
+def test_a_compilers_refusal_is_the_commands(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_vela.install(tmp_path / "path", "raise SystemExit('no such op')", monkeypatch)
+    assert run(["profile", files[1], "--device", "ethos-u55-128"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "EK941" in err and "no such op" in err
