@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.lower.tflite.ops import Array, Op, Tensor
+from edgekit.lower.tflite.ops import Op, Tensor
 from edgekit.lower.tflite.versions import version
+from edgekit.run.tflite_bytes import tflite_bytes
 
-ALIGNMENT = 16  # bytes; kernels read constants in place with vector loads
 SCHEMA_VERSION = 3
 LAST_OLD_CODE = 127  # codes above this stand only in the new field of OperatorCode
 
@@ -31,22 +30,6 @@ TYPES: Mapping[np.dtype[Any], int] = {
 }
 
 Named = Sequence[tuple[str, Tensor]]
-
-
-class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """A builder that puts byte vectors (constants) on aligned addresses."""
-
-    head: int
-
-    def CreateNumpyVector(self, x: Array) -> int:  # noqa: N802
-        if x.dtype != np.uint8:
-            offset: int = super().CreateNumpyVector(x)
-            return offset
-        self.StartVector(1, x.size, ALIGNMENT)
-        self.head -= x.size
-        self.Bytes[self.head : self.head + x.size] = x.tobytes()
-        end: int = self.EndVector()
-        return end
 
 
 def to_bytes(ops: Sequence[Op], inputs: Named, outputs: Named, metadata: Mapping[str, str]) -> bytes:
@@ -68,10 +51,7 @@ def to_bytes(ops: Sequence[Op], inputs: Named, outputs: Named, metadata: Mapping
     model.metadata = [_metadata(name, text, buffers) for name, text in sorted(metadata.items())]
     model.buffers = buffers
 
-    size = sum(len(buffer.data) for buffer in buffers if buffer.data is not None)
-    builder = _AlignedBuilder(size + 512 * (len(tensors) + len(ops)) + 4096)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return tflite_bytes(model)
 
 
 def _tensors(ops: Iterable[Op], inputs: Named, outputs: Named) -> list[Tensor]:
