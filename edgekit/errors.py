@@ -589,6 +589,12 @@ PAGES: dict[str, Page] = {
         "--device estimates what a file will cost, from what was measured on such a device before. Nothing is run, so"
         " that samples, runs, threads and places to run at have no meaning there.",
     ),
+    "EK745": Page(
+        Exit.UNSUPPORTED,
+        "a file that cannot be cut into its ops",
+        "For --per-op each op of a TFLite file is measured as a file of its own. An op that names a tensor, a buffer or"
+        " a kind of op that the file does not hold can be no such file.",
+    ),
     # ---- 9xx: environment ------------------------------------------------------------------------------------------
     "EK901": Page(
         Exit.ENVIRONMENT,

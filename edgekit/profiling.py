@@ -7,12 +7,14 @@ Beside `pipeline` and not in it, since nothing here needs PyTorch, which takes t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgekit.artifact import FORMAT_NAMES, Arrays, Artifact
 from edgekit.data import Given, read_data
@@ -52,7 +54,7 @@ def measure(
 
     on: its address; python: the one to run there, None for python3, or edgekit's own here; recipe: samples, preprocess
     and threads, without samples the files get noise; soak_s: see
-    `measure_there`; per_op: also the time of each op of ONNX files.
+    `measure_there`; per_op: also the time of each op.
     """
     there = address.parsed(on)
     if soak_s is not None and len(files) > 1:
@@ -194,10 +196,25 @@ def _artifact(path: Path) -> Artifact:
 
 
 def _sources(artifact: Artifact) -> dict[str, str]:
-    """Node, or tensor that it gives -> line of the user's code, where the file carries it."""
-    if artifact.format != "onnx":
-        return {}
-    graph = ir.from_proto(onnx.load(artifact.path, load_external_data=False))
+    """Node, or tensor that it gives -> line of the user's code, where the file carries it. A TFLite file carries none;
+    the ONNX file that edgekit wrote beside it does, and calls tensors alike."""
+    if artifact.format == "onnx":
+        return _lines_in(artifact.path)
+    for path in beside(artifact.path):
+        with contextlib.suppress(OSError, ValueError, DecodeError):  # whatever it is, it is not asked for
+            if path.is_file() and (found := _lines_in(path)):
+                return found
+    return {}
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """net.int8.tflite -> net.int8.onnx, net.onnx: where edgekit puts the same model in ONNX."""
+    same = path.with_suffix(".onnx")
+    return (same, same.with_suffix("").with_suffix(".onnx"))
+
+
+def _lines_in(path: Path) -> dict[str, str]:
+    graph = ir.from_proto(onnx.load(path, load_external_data=False))
     found: dict[str, str] = {}
     for node in graph.graph:
         if (line := source_line(node)) is not None:

@@ -48,11 +48,24 @@ def test_ops_and_the_lines_that_they_are_from(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     onnx.save(ir.to_proto(nets.float_graph()), path)
     found = profiling.measure([path, nets.tflite_artifact(tmp_path).path], "local", recipe(), runs=3, per_op=True)
-    ops = found.measurements[0].ops
+    for one in found.measurements:
+        assert one.per_op is not None
+        assert sum(op.share for op in one.per_op.ops) == pytest.approx(1)
+    ops = found.measurements[0].per_op
     assert ops is not None
-    assert any(op.source is not None and op.source.startswith("model.py:") for op in ops)
-    assert sum(op.share for op in ops) == pytest.approx(1)
-    assert found.measurements[1].ops is None
+    assert any(op.source is not None and op.source.startswith("model.py:") for op in ops.ops)
+
+
+def test_lines_of_a_tflite_file_are_those_of_the_onnx_file_beside_it(tmp_path: Path) -> None:
+    artifact = nets.tflite_artifact(tmp_path)
+    assert profiling._sources(artifact) == {}
+    first, second = profiling.beside(tmp_path / "net_v1.0.int8.tflite")
+    assert (first.name, second.name) == ("net_v1.0.int8.onnx", "net_v1.0.onnx")
+    second = profiling.beside(artifact.path)[1]
+    second.write_bytes(b"no such file")
+    assert profiling._sources(artifact) == {}
+    onnx.save(ir.to_proto(nets.float_graph()), second)
+    assert any(line.startswith("model.py:") for line in profiling._sources(artifact).values())
 
 
 def test_a_wrong_address_is_said_first() -> None:

@@ -58,9 +58,7 @@ Soak = Annotated[
         help="First keep the file running for 90s, 10m or 1h, and see what heat does. Default: no.",
     ),
 ]
-PerOp = Annotated[
-    bool, typer.Option("--per-op", help="Also show the time of each op of ONNX files, as a bar chart. Default: no.")
-]
+PerOp = Annotated[bool, typer.Option("--per-op", help="Also show the time of each op, as a bar chart. Default: no.")]
 Timeout = Annotated[
     float,
     typer.Option(

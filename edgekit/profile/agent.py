@@ -1,7 +1,7 @@
 """The agent: measures model files on the machine that it runs on. A device needs Python 3.8, numpy and one runtime.
 
-edgekit packs this file with `bench`, `environment`, `ops`, `packages`, `power` and `run.timing` into one file that
-Python runs, `agent.pyz`:
+edgekit packs this file with its neighbours (`parcel.PARTS`) and `run.timing` into one file that Python runs,
+`agent.pyz`:
 
     python3 agent.pyz < job.json            prints a JSON document
     python3 agent.pyz --remote job.json     ends when its stdin does, and frames what it prints
@@ -19,21 +19,18 @@ import contextlib
 import hashlib
 import json
 import os
-import select
-import signal
-import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from edgekit.profile import environment, packages
-from edgekit.profile.bench import Failure, Json, one_line, serve
+from edgekit.profile.alone import Alone, Row
+from edgekit.profile.bench import Bench, Failure, Json, one_line, serve
+from edgekit.profile.player import FILE, LOOK_S, OPS, Player
 from edgekit.profile.power import Watch, meters
 
 SCHEMA = 1
-LOOK_S = 0.2  # between two looks at the power meters, and at the clock
-FIRST_LOOK_S = 0.02  # turns of a small model are short
 ALIVE_S = 2.0  # between two signs of life
 IDLE_S = 1.0  # how long the device is watched while nothing runs, where it has a power meter
 POWER_S = 2.0  # a file runs at least as long where there is a power meter: many average over 0.1 s and more
@@ -43,78 +40,14 @@ WINDOW_S, TIMED_S, TIMED_RUNS = 1.0, 0.2, 200  # of a soak: how long a window is
 # ---- the parent: plays the files in turns ----------------------------------------------------------------------------
 
 
-class Player:
-    """A model file in a process of its own."""
-
-    def __init__(self, index: int, artifact: Json, job: Json, tick: Callable[[], None]) -> None:
-        self._index, self._tick = index, tick
-        self._limit_s = float(job.get("limit_s", 600.0))
-        self._rest = b""
-        self.watch = Watch([])
-        self._child = subprocess.Popen(
-            [sys.executable, sys.argv[0], "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-        )
-        self.opened = self.ask("open", dict(artifact, threads=job["threads"]))
-
-    def ask(self, do: str, argument: Any = None) -> Any:
-        """What the child answers. Meters are looked at meanwhile."""
-        assert self._child.stdin is not None and self._child.stdout is not None
-        try:
-            self._child.stdin.write(json.dumps([do, argument]).encode() + b"\n")
-        except OSError:
-            raise self._died() from None
-        start, wait_s = time.monotonic(), FIRST_LOOK_S
-        while b"\n" not in self._rest:
-            if not select.select([self._child.stdout], [], [], wait_s)[0]:
-                wait_s = LOOK_S
-                self.watch.look()
-                self._tick()
-                if time.monotonic() - start > self._limit_s:
-                    raise Failure(
-                        "time", "no answer within {:g} s while it had to {}".format(self._limit_s, do), self._index
-                    )
-                continue
-            read = os.read(self._child.stdout.fileno(), 2**20)
-            if not read:
-                raise self._died()
-            self._rest += read
-        line, _, self._rest = self._rest.partition(b"\n")
-        answer = json.loads(line.decode())
-        if "failure" in answer:
-            raise Failure(answer["failure"]["kind"], answer["failure"]["text"], self._index)
-        return answer["value"]
-
-    def time_runs(self, count: int) -> Json:
-        self.watch.start()
-        start = time.monotonic()
-        timed: Json = self.ask("time_runs", count)
-        self.watch.stop(time.monotonic() - start)
-        return timed
-
-    def close(self) -> None:
-        if self._child.poll() is None:
-            self._child.kill()
-        self._child.wait()
-        for stream in (self._child.stdin, self._child.stdout):
-            assert stream is not None
-            stream.close()
-
-    def _died(self) -> Failure:
-        status = self._child.wait()
-        if status == -signal.SIGKILL:
-            return Failure("memory", "killed by SIGKILL, which the kernel sends when memory runs out", self._index)
-        if status < 0:
-            return Failure("crash", "ended by {}".format(_signal_name(-status)), self._index)
-        return Failure("crash", "ended with status {}".format(status), self._index)
-
-
 def run(job: Json, say: Callable[[str], None]) -> Json:
     """Measure the files of a job.
 
-    job: artifacts [{path, format: onnx or tflite, inputs: an .npz with arrays "0", "1", ... in the file's order}],
-    threads, runs (counted ones per file, null for as many as it takes), limit_s (for each answer of a file),
-    outputs_bytes (outputs up to this size come along, of larger ones only the hash), root (of the system's files),
-    soak_s (the first file first runs for so long, as it would in use), per_op (also ask for the time of each op).
+    job: artifacts [{path, format: onnx or tflite, inputs: an .npz with arrays "0", "1", ... in the file's order, ops:
+    single ones to measure beside it, if any, as `alone.Row` takes them}], threads, runs (counted ones per file, null
+    for as many as it takes), limit_s (for each answer of a file), outputs_bytes (outputs up to this size come along, of
+    larger ones only the hash), root (of the system's files), soak_s (the first file first runs for so long, as it would
+    in use), per_op (also ask the runtime for the time of each op).
     """
     root = job.get("root", "/")
     tick = _heart(say)
@@ -132,16 +65,24 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
         windows = _soak(players[0], warmths[0]["run_s"], job["soak_s"], root, say) if job.get("soak_s") else []
         from edgekit.run import timing  # it needs numpy, whose absence is told by a child
 
+        rows = _rows(job, tick, say)
+        for row in rows.values():
+            stack.callback(row.close)
         least_s = max(timing.FAST_S, POWER_S * len(players)) if rails else timing.FAST_S
         rounds, turns = timing.plan([warmth["run_s"] for warmth in warmths], least_s, job.get("runs"))
         timed: List[List[Json]] = [[] for _ in players]
         clocks = []
         for done in range(rounds):
-            for player, turn, rows in zip(players, turns, timed):
-                rows.append(player.time_runs(turn))
+            for player, turn, turns_taken in zip(players, turns, timed):
+                turns_taken.append(player.time_runs(turn))
+            for row in rows.values():
+                row.time_round(rounds)
             clocks.append(environment.now(root))
-            say("progress {} {}".format(done + 1, rounds))
-        results = [_result(player, warmth, rows, job) for player, warmth, rows in zip(players, warmths, timed)]
+            say("progress {} {}".format(*((done + 1 + rounds, 2 * rounds) if rows else (done + 1, rounds))))
+        results = [
+            _result(player, warmth, times, job, rows.get(index))
+            for index, (player, warmth, times) in enumerate(zip(players, warmths, timed))
+        ]
     return {
         "system": environment.system(),
         "before": before,
@@ -153,16 +94,32 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
     }
 
 
-def _result(player: Player, warmth: Json, rows: List[Json], job: Json) -> Json:
-    """Of one file; times_s: of every counted run, in order."""
+def _rows(job: Json, tick: Callable[[], None], say: Callable[[str], None]) -> Dict[int, Row]:
+    """The single ops of each file that has some, ready to run. Getting them ready is half of the progress."""
+    asked = [(index, artifact) for index, artifact in enumerate(job["artifacts"]) if artifact.get("ops")]
+    total = sum(len(artifact["ops"]["cuts"]) for _, artifact in asked)
+    done = 0
+
+    def opened() -> None:
+        nonlocal done
+        done += 1
+        say("progress {} {}".format(done, 2 * total))
+
+    return {index: Row(index, artifact, job, tick, opened) for index, artifact in asked}
+
+
+def _result(player: Player, warmth: Json, timed: List[Json], job: Json, row: Optional[Row]) -> Json:
+    """Of one file; times_s: of every counted run, in order. Its memory is read before its runtime profiles itself."""
+    outputs = player.ask("outputs", job.get("outputs_bytes", 0))
     return dict(
         player.opened,
         steady=warmth["steady"],
-        times_s=[t for row in rows for t in row["times_s"]],
-        cpu_share=sorted(row["cpu_share"] for row in rows)[len(rows) // 2],
+        times_s=[t for one in timed for t in one["times_s"]],
+        cpu_share=sorted(one["cpu_share"] for one in timed)[len(timed) // 2],
         power=player.watch.means(),
         ops=player.ask("per_op") if job.get("per_op") else None,
-        **player.ask("outputs", job.get("outputs_bytes", 0)),
+        alone=None if row is None else row.results(),
+        **outputs,
     )
 
 
@@ -224,8 +181,8 @@ def probe(job: Json, say: Callable[[str], None]) -> Json:
 
 
 def main(arguments: List[str]) -> None:
-    if arguments == ["--serve"]:
-        serve()
+    if arguments in ([FILE], [OPS]):
+        serve(Bench() if arguments == [FILE] else Alone())
         return
     remote = arguments[:1] == ["--remote"]
     if remote:
@@ -275,10 +232,3 @@ def _end_with_stdin() -> None:
     while sys.stdin.buffer.read(1):
         pass
     os._exit(75)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return "signal {}".format(number)

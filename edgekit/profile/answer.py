@@ -132,8 +132,17 @@ class Op(Said):
     median_s: Seconds
 
 
+class Alone(Said):
+    """A single op of a file. median_s: over runs; failure: why it could not be run alone, None where it was."""
+
+    median_s: Seconds | None
+    runs: Annotated[int, Field(ge=0, le=10**6)]
+    failure: Text | None
+
+
 class Measured(Said):
-    """One file. times_s: of each counted run, in order; first_s: of the first run of all."""
+    """One file. times_s: of each counted run, in order; first_s: of the first run of all; ops: by the runtime's own
+    profile; alone: of the single ops that were sent beside it, in their order."""
 
     runtime: Short
     version: Short | None
@@ -147,6 +156,7 @@ class Measured(Said):
     cpu_share: Annotated[float, Field(ge=0, le=1e4, allow_inf_nan=False)]
     power: Annotated[tuple[Rail, ...], Field(max_length=64)]
     ops: Annotated[tuple[Op, ...], Field(max_length=100_000)] | None
+    alone: Annotated[tuple[Alone, ...], Field(max_length=100_000)] | None
     outputs: Annotated[tuple[Output, ...], Field(max_length=256)]
 
 

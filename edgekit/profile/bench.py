@@ -102,6 +102,12 @@ def _numpy() -> Any:
 
 def _tflite() -> Any:
     """A function that loads a TFLite file, and the name and version of the runtime."""
+    make, name = tflite_interpreter()
+    return lambda *arguments: _loaded_tflite(make, *arguments), name, packages.version(name)
+
+
+def tflite_interpreter() -> Any:
+    """The class of interpreters that this device has, and the name of its package."""
     tried = []
     for name in ("ai-edge-litert", "tflite-runtime"):
         if name == "tflite-runtime" and not _numpy().__version__.startswith("1."):
@@ -115,7 +121,7 @@ def _tflite() -> Any:
         except Exception as error:  # no such module, or a library that is built for another system
             tried.append(one_line(error))
             continue
-        return lambda *arguments: _loaded_tflite(Interpreter, *arguments), name, packages.version(name)
+        return Interpreter, name
     raise Failure("runtime", "; ".join(tried))
 
 
@@ -189,12 +195,11 @@ def _memory(key: str) -> Optional[int]:
     return int(lines[0].split()[1]) * 1024 if lines else None
 
 
-def serve() -> None:
-    """Answer the parent until it closes its end."""
+def serve(bench: Any) -> None:
+    """Answer the parent until it closes its end. bench: has the methods that it asks for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what native code prints must not fall into an answer
-    bench = Bench()
     for line in sys.stdin.buffer:
         do, argument = json.loads(line.decode())
         try:

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifact import INTEGERS, Arrays, Artifact
-from edgekit.profile import address, answer, parcel, remote
+from edgekit.profile import address, answer, parcel, per_op, remote, single_ops
 from edgekit.profile.agree import Agreement, agreement
 from edgekit.profile.measure import doubts
+from edgekit.profile.per_op import PerOp
+from edgekit.profile.single_ops import Cuts, cut_ops
 from edgekit.profile.steady import Soak, soak
 from edgekit.progress import SILENT, Progress
 from edgekit.run import timing
@@ -42,22 +44,11 @@ class Power:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpTime:
-    """An op as the runtime executes it. share: of the time of all ops; source: the line that it is from, if known."""
-
-    node: str
-    op: str
-    median_s: float
-    share: float
-    source: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One file on a device. *_s: seconds; load_s: from the file to a runtime that can run it; first_s: the first run of
     all; runs: counted ones; peak_rss_bytes: of its process, of which base_rss_bytes were Python and the runtime;
-    energy_j: of one run, by the first rail; outputs: None where nothing was compared; ops: the slowest first, None
-    where nobody asked or the runtime does not tell; doubts: why not to believe it."""
+    energy_j: of one run, by the first rail; outputs: None where nothing was compared; per_op: None where nobody asked;
+    doubts: why not to believe it."""
 
     file: str
     label: str
@@ -81,7 +72,7 @@ class Measurement:
     energy_j: float | None
     outputs: Agreement | None
     doubts: tuple[str, ...]
-    ops: tuple[OpTime, ...] | None = None
+    per_op: PerOp | None = None
     times_s: tuple[float, ...] = field(repr=False)
     kind: str = "measured"
 
@@ -130,13 +121,15 @@ def measure_there(
 ) -> MeasuredThere:
     """samples: for each artifact its inputs by name, in the file's layout and types; python: the one to run there;
     runs: counted ones of each file, None for as many as give steady percentiles; soak_s: run the only file for so long
-    beforehand, and look where its latency settles; sources: for each artifact node -> line, asks for times per op."""
+    beforehand, and look where its latency settles; sources: for each artifact node -> line, asks for times per op, for
+    which TFLite files are cut."""
     names = tuple(artifact.path.name for artifact in artifacts)
     job: dict[str, object] = {"threads": threads, "runs": runs, "outputs_bytes": OUTPUTS_BYTES}
     job["limit_s"] = max(LIMIT_S, silence_s)
     assert soak_s is None or len(artifacts) == 1, "two files would heat the device in turns"
     lines = sources or [{}] * len(artifacts)
-    sent = packed(artifacts, samples, {**job, "soak_s": soak_s, "per_op": bool(sources)})
+    cuts = [cut_ops(one.path) if sources and one.format == "tflite" else None for one in artifacts]
+    sent = packed(artifacts, samples, {**job, "soak_s": soak_s, "per_op": bool(sources)}, cuts)
     with progress.step(f"measuring on {there.text}", timing.ROUNDS) as advance:
         document = remote.run(there, sent, python=python, silence_s=silence_s, advance=_counting(advance))
     found = answer.measurements(document, there, names)
@@ -152,7 +145,15 @@ def measure_there(
             after=found.after.model_dump(exclude_none=True),
         ),
         measurements=tuple(
-            _measurement(there, artifact, one, found, threads, None if here is None else here.artifacts[i], lines[i])
+            _measurement(
+                there,
+                artifact,
+                one,
+                found,
+                threads,
+                None if here is None else here.artifacts[i],
+                _per_op(there, one, cuts[i], lines[i]),
+            )
             for i, (artifact, one) in enumerate(zip(artifacts, found.artifacts, strict=True))
         ),
         sample=sample_from,
@@ -168,16 +169,25 @@ def _here(artifacts: Sequence[Artifact], samples: Sequence[Arrays], names: tuple
     return answer.measurements(document, HERE, names)
 
 
-def packed(artifacts: Sequence[Artifact], samples: Sequence[Arrays], job: dict[str, object]) -> parcel.Parcel:
-    """Files go by their number: their names are the user's, and no business of a device's."""
+def packed(
+    artifacts: Sequence[Artifact],
+    samples: Sequence[Arrays],
+    job: dict[str, object],
+    cuts: Sequence[Cuts | None] = (),
+) -> parcel.Parcel:
+    """Files go by their number: their names are the user's, and no business of a device's. cuts: of each artifact, to
+    be measured beside it."""
     files: dict[str, bytes | Path] = {}
-    entries = []
+    entries: list[dict[str, object]] = []
     for i, (artifact, sample) in enumerate(zip(artifacts, samples, strict=True)):
         archive = io.BytesIO()
         held: dict[str, Any] = {str(k): sample[spec.name] for k, spec in enumerate(artifact.inputs)}
         np.savez(archive, **held)
         files |= {f"{i}.{artifact.format}": artifact.path, f"{i}.npz": archive.getvalue()}
         entries.append({"path": f"{i}.{artifact.format}", "format": artifact.format, "inputs": f"{i}.npz"})
+        if cuts and (cut := cuts[i]) is not None and cut.cuts:
+            files[f"{i}.ops"] = cut.own
+            entries[-1]["ops"] = {"path": f"{i}.ops", "cuts": list(single_ops.entries(cut))}
     return parcel.parcel({**job, "artifacts": entries}, files)
 
 
@@ -200,7 +210,7 @@ def _measurement(
     whole: answer.Measurements,
     threads: int,
     here: answer.Measured | None,
-    sources: Mapping[str, str],
+    ops: PerOp | None,
 ) -> Measurement:
     times = np.asarray(found.times_s)
     p05, p25, median, p75, p95 = (float(p) for p in np.percentile(times, [5, 25, 50, 75, 95]))
@@ -221,6 +231,8 @@ def _measurement(
     except ValueError as wrong:
         raise remote.garbage(there, str(wrong)) from None
     found_doubts = doubts(times, found.steady, found.cpu_share, None if governor is None else str(governor))
+    if ops is not None:
+        found_doubts = (*found_doubts, *ops.doubts)
     if here is not None and outputs is not None and _odd(artifact, outputs, here, found):
         found_doubts = (*found_doubts, "other outputs than here, though the runtime is the same")
     return Measurement(
@@ -246,26 +258,21 @@ def _measurement(
         energy_j=power[0].watts * median if power and power[0].watts is not None else None,
         outputs=outputs,
         doubts=found_doubts,
-        ops=None if found.ops is None else op_times(found.ops, sources),
+        per_op=ops,
         times_s=found.times_s,
     )
 
 
-def op_times(ops: Sequence[answer.Op], sources: Mapping[str, str]) -> tuple[OpTime, ...]:
-    """The slowest first. sources: node -> line of the user's code."""
-    total = sum(op.median_s for op in ops) or 1.0
-    slowest = sorted(ops, key=lambda op: -op.median_s)
-    return tuple(
-        OpTime(
-            node=op.node, op=op.op, median_s=op.median_s, share=op.median_s / total, source=_line_of(op.node, sources)
-        )
-        for op in slowest
-    )
-
-
-def _line_of(node: str, sources: Mapping[str, str]) -> str | None:
-    """ONNX Runtime calls what it made for a faster layout after the tensor that it gives."""
-    return sources.get(node) or sources.get(node.removesuffix("_nchwc"))
+def _per_op(
+    there: address.Address, found: answer.Measured, cuts: Cuts | None, sources: Mapping[str, str]
+) -> PerOp | None:
+    whole_s = float(np.median(found.times_s))
+    if cuts is None:
+        return None if found.ops is None else per_op.of_profile(found.ops, whole_s, sources)
+    try:
+        return per_op.of_cuts(cuts, found.alone or (), whole_s, sources)
+    except ValueError as wrong:
+        raise remote.garbage(there, str(wrong)) from None
 
 
 def _odd(artifact: Artifact, outputs: Agreement, here: answer.Measured, there: answer.Measured) -> bool:

@@ -2,7 +2,7 @@
 
 Part of the agent: Python 3.8. The profile is written by a session of its own, after everything else was measured:
 looking at each op costs time, so that the shares are what to believe, not the sum. The runtimes of TFLite tell nobody
-in Python.
+in Python: their ops are run one by one (`alone.py`).
 """
 
 from __future__ import annotations

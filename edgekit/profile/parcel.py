@@ -14,10 +14,12 @@ AGENT = "agent.pyz"
 JOB = "job.json"
 PARTS = (
     "profile/agent.py",
+    "profile/alone.py",
     "profile/bench.py",
     "profile/environment.py",
     "profile/ops.py",
     "profile/packages.py",
+    "profile/player.py",
     "profile/power.py",
     "run/timing.py",
 )

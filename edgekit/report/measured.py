@@ -20,6 +20,7 @@ from edgekit.report.table import gap_in
 if TYPE_CHECKING:  # types only: a runtime takes its time to load
     from edgekit.profile.agree import Agreement
     from edgekit.profile.measured import MeasuredThere, Measurement
+    from edgekit.profile.per_op import PerOp
     from edgekit.profile.steady import Soak
 
 
@@ -33,9 +34,10 @@ def show_measured(found: MeasuredThere, console: Console) -> None:
     console.print()
     console.print(_table(found, gap_in(console)))
     for one in found.measurements:
-        if one.ops is not None:
+        if one.per_op is not None:
             console.print()
-            console.print(_ops(one))
+            console.print(Text.assemble((plain(one.file), "bold"), ", per op"))
+            console.print(_ops(one.per_op))
     rows = [row for one in found.measurements for row in _findings(one)]
     if found.soak is not None:
         rows.append(("soak", soak_in_words(found.soak)))
@@ -113,24 +115,35 @@ def _table(found: MeasuredThere, gap: str) -> Table:
     return table
 
 
-def _ops(one: Measurement) -> Table:
-    """A bar for each of the slowest ops, and what the others take together."""
-    assert one.ops is not None
+def _ops(found: PerOp) -> Table:
+    """A bar for each of the slowest ops, and what the others take together. Times add up to the file's latency."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column(Text(f"{plain(one.file)}, per op"), overflow="fold")
-    for title in ("op", "median", "share"):
+    table.add_column(Text("gives"), overflow="fold")
+    for title in ("op", "scaled", "share"):
         table.add_column(Text(title), justify="left" if title == "op" else "right", no_wrap=True)
     table.add_column(Text(""), no_wrap=True)
     table.add_column(Text("source"), overflow="fold")
-    longest = max((op.share for op in one.ops), default=1.0) or 1.0
-    for op in one.ops[:OPS_SHOWN]:
+    longest = max((op.share for op in found.ops), default=1.0) or 1.0
+    for op in found.ops[:OPS_SHOWN]:
         bar = "\u2588" * max(1, round(BAR * op.share / longest))
-        cells = (plain(op.node), plain(op.op), units.time(op.median_s), units.percent(op.share), bar, op.source or "")
+        cells = (plain(op.node), plain(op.op), units.time(op.scaled_s), units.percent(op.share), bar, op.source or "")
         table.add_row(*(Text(cell) for cell in cells))
-    if others := one.ops[OPS_SHOWN:]:
-        left_s, share = sum(op.median_s for op in others), sum(op.share for op in others)
+    if others := found.ops[OPS_SHOWN:]:
+        left_s, share = sum(op.scaled_s for op in others), sum(op.share for op in others)
         table.add_row(*map(Text, (f"{len(others)} more", "", units.time(left_s), units.percent(share), "", "")))
     return table
+
+
+def per_op_in_words(found: PerOp) -> list[str]:
+    """How the times per op were measured and scaled, and which ops have none."""
+    counted = units.plural(len(found.ops), "op")
+    if found.kinds is not None:
+        counted += f" of {units.plural(found.kinds, 'kind')}"
+    lines = [f"{counted}, by {found.by}: together {units.time(found.sum_s)}, scaled by {found.scale:.2f} to the whole"]
+    reasons: dict[tuple[str, str], int] = {}
+    for left in found.left_out:
+        reasons[left.op, left.why] = reasons.get((left.op, left.why), 0) + 1
+    return lines + [f"not measured: {count} {op}: {why}" for (op, why), count in reasons.items()]
 
 
 def _memory(one: Measurement) -> str:
@@ -158,6 +171,8 @@ def _findings(one: Measurement) -> list[tuple[str, str]]:
         else:
             idle = "" if rail.idle_watts is None else f", {rail.idle_watts:.2f} W idle"
             rows.append(("power", f"{one.file}: {rail.name} {rail.watts:.2f} W{idle} ({rail.source})"))
+    if one.per_op is not None:
+        rows += [("ops", f"{one.file}: {line}") for line in per_op_in_words(one.per_op)]
     rows += [("doubt", f"{one.file}: {doubt}") for doubt in one.doubts]
     return rows
 

@@ -58,15 +58,15 @@ class Timed:
     cpu_share: float
 
 
-def warm_up(run: Run) -> Warmth:
-    """Run until runs stop getting faster, for a bounded time."""
+def warm_up(run: Run, least_s: float = WARM_UP_S) -> Warmth:
+    """Run until runs stop getting faster, for a bounded time. least_s: however steady they are."""
     start = time.perf_counter()
     before = _window(run)
     while True:
         now = _window(run)
         steady = now >= STEADY * before
         spent_s = time.perf_counter() - start
-        if (steady and spent_s >= WARM_UP_S) or spent_s > WARM_UP_MAX_S:
+        if (steady and spent_s >= least_s) or spent_s > WARM_UP_MAX_S:
             return Warmth(now, steady)
         before = now
 

@@ -46,6 +46,7 @@ def measured(**more: Any) -> dict[str, Any]:
         "cpu_share": 1.0,
         "power": [],
         "ops": None,
+        "alone": None,
         "outputs": [output(np.float32([1, 2]))],
         **more,
     }

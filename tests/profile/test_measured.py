@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.profile import answer, measured
+from edgekit.profile import measured
 from edgekit.profile.address import parsed
 from edgekit.profile.agree import Agreement
 from edgekit.profile.answer import Measurements
@@ -86,7 +86,7 @@ def test_outputs_that_are_not_what_they_are_said_to_be(
 def test_power_and_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = trees.jetson_orin_nano(tmp_path / "root")
     whole = measured.packed
-    monkeypatch.setattr(measured, "packed", lambda a, s, job: whole(a, s, {**job, "root": root}))
+    monkeypatch.setattr(measured, "packed", lambda a, s, job, cuts=(): whole(a, s, {**job, "root": root}, cuts))
     found = on("local", tmp_path)
     first = found.measurements[0]
     assert found.place.title == "NVIDIA Jetson Orin Nano Developer Kit, 6x Arm Cortex-A78AE"
@@ -107,17 +107,34 @@ def test_a_soak_of_one_file(tmp_path: Path) -> None:
     assert found.soak.first_c is None
 
 
-def test_ops_by_their_time() -> None:
-    ops = [
-        answer.Op(node=name, op="Conv", median_s=time) for name, time in (("a", 0.001), ("b_nchwc", 0.003), ("c", 0.0))
-    ]
-    found = measured.op_times(ops, {"a": "net.py:3", "b": "net.py:4"})
-    assert [(op.node, op.share, op.source) for op in found] == [
-        ("b_nchwc", 0.75, "net.py:4"),
-        ("a", 0.25, "net.py:3"),
-        ("c", 0.0, None),
-    ]
-    assert measured.op_times(ops[2:], {})[0].share == 0
+def test_ops_of_both_formats(tmp_path: Path) -> None:
+    found = on("local", tmp_path, runs=5, sources=({}, {}))
+    profiled, cut = (one.per_op for one in found.measurements)
+    assert profiled is not None and profiled.kinds is None
+    assert cut is not None and cut.left_out == ()
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"} <= {op.op for op in cut.ops}
+    for one, ops in zip(found.measurements, (profiled, cut), strict=True):
+        assert sum(op.scaled_s for op in ops.ops) == pytest.approx(one.median_s)
+
+
+def test_ops_over_ssh(server: Server, tmp_path: Path) -> None:
+    cut = on(server.address, tmp_path, runs=5, sources=({}, {})).measurements[1].per_op
+    assert cut is not None and len(cut.ops) > 5
+    assert server.left_behind() == []
+
+
+def test_ops_that_were_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured.parcel, "parcel", without_ops(measured.parcel.parcel))
+    with pytest.raises(EdgekitError, match=r"EK729") as caught:
+        on("local", tmp_path, runs=3, sources=({}, {}))
+    assert "it measured 0 ops" in caught.value.why
+
+
+def without_ops(made: Any) -> Any:
+    def parcel(job: Any, files: Any) -> Any:
+        return made({**job, "artifacts": [{**one, "ops": None} for one in job["artifacts"]]}, files)
+
+    return parcel
 
 
 def surroundings(**more: Any) -> dict[str, Any]:

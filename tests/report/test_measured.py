@@ -3,15 +3,17 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from edgekit.profile.agree import Agreement
-from edgekit.profile.measured import MeasuredThere, Measurement, OpTime, Place, Power
+from edgekit.profile.measured import MeasuredThere, Measurement, Place, Power
+from edgekit.profile.per_op import LeftOut, OpTime, PerOp
 from edgekit.profile.steady import Soak
 from edgekit.report.json import to_json
-from edgekit.report.measured import BAR, OPS_SHOWN, in_words, measured_text, show_measured
+from edgekit.report.measured import BAR, OPS_SHOWN, in_words, measured_text, per_op_in_words, show_measured
 
 IDENTICAL = Agreement(verdict="identical", sqnr_db=float("inf"), worst=0.0)
 ONE = Measurement(
@@ -83,14 +85,32 @@ def test_every_number_that_was_promised() -> None:
     assert text.split("\n\n")[1].startswith("measured"), "the table says what its numbers are"
 
 
+def per_op(count: int, **more: Any) -> PerOp:
+    ops = tuple(
+        OpTime(node=f"conv{i}", op="Conv", median_s=1e-3, scaled_s=2e-3, share=0.05, source="net.py:7")
+        for i in range(count)
+    )
+    told: dict[str, Any] = {"by": "each kind of op alone", "kinds": 3, "sum_s": 0.02, "scale": 2.0, "left_out": ()}
+    return PerOp(**{**told, "ops": ops, "doubts": (), **more})
+
+
 def test_bars_of_ops() -> None:
-    ops = tuple(OpTime(node=f"conv{i}", op="Conv", median_s=1e-3, share=0.05, source="net.py:7") for i in range(20))
-    text = measured_text(replace(FOUND, measurements=(replace(ONE, ops=ops),)), 100)
+    text = measured_text(replace(FOUND, measurements=(replace(ONE, per_op=per_op(20)),)), 100)
     assert text.count(BAR * "\u2588") == OPS_SHOWN
     assert "5 more" in text
     assert "25.0 %" in text
     assert "net.py:7" in text
-    assert "per op" in measured_text(replace(FOUND, measurements=(replace(ONE, ops=()),)), 100)
+    assert "2.00 ms   5.0 %" in text, "scaled to the whole"
+    words = " ".join(text.split())
+    assert "20 ops of 3 kinds, by each kind of op alone: together 20.0 ms, scaled by 2.00 to the whole" in words
+    assert "per op" in measured_text(replace(FOUND, measurements=(replace(ONE, per_op=per_op(0)),)), 100)
+
+
+def test_ops_that_were_not_measured_are_named() -> None:
+    left = tuple(LeftOut(node=f"y{i}", op="WHILE", why="it runs other graphs") for i in range(2))
+    lines = per_op_in_words(per_op(1, kinds=None, left_out=left))
+    assert lines[0].startswith("1 op, by")
+    assert lines[1:] == ["not measured: 2 WHILE: it runs other graphs"]
 
 
 def test_what_is_not_known_is_left_out() -> None:
