@@ -61,13 +61,13 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
         idle = _idle(rails)
         for player in players:
             player.watch = Watch(rails)
+        rows = _rows(job, tick, say)
+        for row in rows.values():
+            stack.callback(row.close)
         warmths = [player.ask("warm_up") for player in players]
         windows = _soak(players[0], warmths[0]["run_s"], job["soak_s"], root, say) if job.get("soak_s") else []
         from edgekit.run import timing  # it needs numpy, whose absence is told by a child
 
-        rows = _rows(job, tick, say)
-        for row in rows.values():
-            stack.callback(row.close)
         least_s = max(timing.FAST_S, POWER_S * len(players)) if rails else timing.FAST_S
         rounds, turns = timing.plan([warmth["run_s"] for warmth in warmths], least_s, job.get("runs"))
         timed: List[List[Json]] = [[] for _ in players]

@@ -128,7 +128,10 @@ def measure_there(
     job["limit_s"] = max(LIMIT_S, silence_s)
     assert soak_s is None or len(artifacts) == 1, "two files would heat the device in turns"
     lines = sources or [{}] * len(artifacts)
-    cuts = [cut_ops(one.path) if sources and one.format == "tflite" else None for one in artifacts]
+    cuts: list[Cuts | None] = [None] * len(artifacts)
+    if sources:
+        with progress.step("cutting TFLite files into their ops"):
+            cuts = [cut_ops(one.path) if one.format == "tflite" else None for one in artifacts]
     sent = packed(artifacts, samples, {**job, "soak_s": soak_s, "per_op": bool(sources)}, cuts)
     with progress.step(f"measuring on {there.text}", timing.ROUNDS) as advance:
         document = remote.run(there, sent, python=python, silence_s=silence_s, advance=_counting(advance))

@@ -196,7 +196,7 @@ def _understood(
             "EK944",
             f"Vela leaves all of '{path.name}' on the CPU",
             reasons,
-            "the accelerator computes in INT8: edgekit quantize MODEL --device ethos-u55-128",
+            "the accelerator computes in INT8: quantize the model first, edgekit quantize MODEL",
         )
     return found
 

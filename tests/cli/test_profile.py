@@ -48,6 +48,17 @@ def test_here_as_a_table(files: list[str], capsys: pytest.CaptureFixture[str]) -
     assert "2 threads" in out
 
 
+def test_per_op_of_both_formats(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", *files, "--runs", "5", "--per-op"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{Path(path).name}, per op" in out for path in files)
+    assert "CONV_2D" in out and "by each kind of op alone" in " ".join(out.split())
+    assert run(["profile", files[1], "--runs", "5", "--per-op", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["measurements"]
+    assert sum(op["share"] for op in one["per_op"]["ops"]) == pytest.approx(1)
+    assert one["per_op"]["left_out"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
