@@ -4,7 +4,6 @@ import ast
 import base64
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -186,19 +185,6 @@ def test_a_process_that_ends(tmp_path: Path, does: str, kind: str, words: str) -
     found = failure(tmp_path, jobs.job(tmp_path), env=hidden(tmp_path, "numpy", does))
     assert found[0] == kind
     assert words in found[1]
-
-
-def test_a_dead_child_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent_file = tmp_path / parcel.AGENT
-    agent_file.write_bytes(parcel.agent_file())
-    monkeypatch.setattr(sys, "argv", [str(agent_file)])
-    wanted = jobs.job(tmp_path)
-    player = agent.Player(0, wanted["artifacts"][0], wanted, lambda: None)
-    os.kill(player._child.pid, signal.SIGKILL)
-    player._child.wait()
-    with pytest.raises(agent.Failure, match="SIGKILL"):
-        player.ask("warm_up")
-    player.close()
 
 
 class Broken:
