@@ -16,6 +16,12 @@ def plain(text: object, keep: str = "") -> str:
     return "".join(char if char in keep or not _unsafe(char) else _escape(char) for char in str(text))
 
 
+def first_name(text: object) -> str:
+    """Of a tensor that TensorFlow named after all ops that were fused into one, "a;b;c": the first, made plain."""
+    first, more, _ = str(text).partition(";")
+    return plain(first) + (";..." if more else "")
+
+
 def _unsafe(char: str) -> bool:
     return unicodedata.category(char) in _UNSAFE
 

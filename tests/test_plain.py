@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.plain import plain
+from edgekit.plain import first_name, plain
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,9 @@ def test_what_a_terminal_acts_on_becomes_its_escape(text: str, safe: str) -> Non
 
 def test_kept_characters_stay() -> None:
     assert plain("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+
+
+def test_the_first_of_fused_names():
+    assert first_name("a/Relu;a/BiasAdd;conv") == "a/Relu;..."
+    assert first_name("a/Relu") == "a/Relu"
+    assert first_name("\x1b]0;b") == "\\x1b]0;..."

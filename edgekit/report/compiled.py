@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from edgekit import units
-from edgekit.plain import plain
+from edgekit.plain import first_name, plain
 from edgekit.report.estimates import OPS_SHOWN, rows_in_words
 
 if TYPE_CHECKING:  # types only: the stage takes a second to load
@@ -60,10 +60,9 @@ def _ops(found: Compiled) -> str:
 def _slowest(found: Compiled) -> str:
     total = found.cycles or 1
     ordered = sorted(found.ops, key=lambda op: -op.cycles)[:OPS_SHOWN]
+    shown = [(first_name(op.name), units.percent(op.cycles / total, 0), op) for op in ordered if op.cycles]
     return ", ".join(
-        f"{plain(op.name)} {units.percent(op.cycles / total, 0)}" + (f" ({_used(op.utilisation)})" if op.macs else "")
-        for op in ordered
-        if op.cycles
+        f"{name} {share}" + (f" ({_used(op.utilisation)})" if op.macs else "") for name, share, op in shown
     )
 
 

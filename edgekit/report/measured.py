@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit import units
-from edgekit.plain import plain
+from edgekit.plain import first_name, plain
 from edgekit.report.table import gap_in
 
 if TYPE_CHECKING:  # types only: a runtime takes its time to load
@@ -126,8 +126,8 @@ def _ops(found: PerOp) -> Table:
     longest = max((op.share for op in found.ops), default=1.0) or 1.0
     for op in found.ops[:OPS_SHOWN]:
         bar = "\u2588" * max(1, round(BAR * op.share / longest))
-        cells = (plain(op.node), plain(op.op), units.time(op.scaled_s), units.percent(op.share), bar, op.source or "")
-        table.add_row(*(Text(cell) for cell in cells))
+        costs = (units.time(op.scaled_s), units.percent(op.share))
+        table.add_row(*map(Text, (first_name(op.node), plain(op.op), *costs, bar, op.source or "")))
     if others := found.ops[OPS_SHOWN:]:
         left_s, share = sum(op.scaled_s for op in others), sum(op.share for op in others)
         table.add_row(*map(Text, (f"{len(others)} more", "", units.time(left_s), units.percent(share), "", "")))
