@@ -2,11 +2,11 @@
 
     python benchmarks/prune_coverage.py [NAME ...] [--macs SHARE]
 
-Per model, in a process of its own: `edgekit quantize --macs 70%` (or SHARE) on 16 calibration and 16 evaluation samples,
-with ranges from the smallest to the largest value, since random weights have no accuracy to lose. MACs, params: what is
-left; cut: groups of channels that lost some, of all; ONNX, TFLite: SQNR of the INT8 files against the pruned model in
-PyTorch, dB; INT8: share of the MACs that ran in INT8 in each runtime. A model whose goal is out of reach says what
-forbids it.
+Per model, in a process of its own: `edgekit quantize --macs 70%` (or SHARE) on 16 calibration and 16 evaluation
+samples, with ranges from the smallest to the largest value, since random weights have no accuracy to lose. MACs,
+params: what is left; cut: groups of channels that lost some, of all; ONNX, TFLite: SQNR of the INT8 files against the
+pruned model in PyTorch, dB; INT8: share of the MACs that ran in INT8 in each runtime. A model whose goal is out of
+reach says what forbids it.
 """
 
 from __future__ import annotations
