@@ -115,8 +115,8 @@ def prune(
 
     One of `macs`, `params`, `size`, `latency` says what may be left: 0.7 or "70%"; `sparsity`, alone or with it, which
     share of the weights is set to zero, or "2:4". The arguments are those of `quantize`, which prunes before it
-    quantizes where one of them is given. Without `train`, some of `samples` score channels and refit the layers that are
-    left, and the others are judged on; with it, all are judged on.
+    quantizes where one of them is given. Without `train`, some of `samples` score channels and refit the layers that
+    are left, and the others are judged on; with it, all are judged on.
 
         report = edgekit.prune("model.pt2", "test.npz", macs="70%", train="train.npz", epochs=20)
         report.pruning.macs / report.model.macs
