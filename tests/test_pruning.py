@@ -17,6 +17,7 @@ from edgekit import pipeline
 from edgekit.capture import Source, capture, load
 from edgekit.errors import EdgekitError
 from edgekit.graph import files
+from edgekit.paths import devices_folder
 from edgekit.prune.finetune import Tuner
 from edgekit.pruning import _epochs
 from edgekit.quantize.qat import Student
@@ -204,6 +205,59 @@ def test_latency_is_measured_in_every_runtime(place):
     assert found.pruning.reached is not None
 
 
+@pytest.fixture(scope="module")
+def board(place) -> str:
+    """A device where TFLite files, in either precision, take what their MACs take."""
+    head = (devices_folder() / "x86-64.toml").read_text(encoding="utf-8").replace('"x86-64"', '"board"', 1)
+    latency = """
+        [[latency]]
+        processor = "cpu"
+        runtime = "tflite"
+        threads = 1
+        precision = "{}"
+        evidence = "A"
+        families = ["one"]
+        runs = 30
+        median_error = 0.02
+        half_width = 0.1
+        noise = 0.05
+        macs = [10_000, 100_000_000]
+        cache_bytes = 0
+        seconds_per_mac = 1e-9
+        seconds = {{ mac = 1e-9, window_mac = 1e-9, run = 1e-4 }}
+        source = "fitted: in this test"
+    """
+    (place.folder / "board.toml").write_text(head + latency.format("int8") + latency.format("float32"))
+    return str(place.folder / "board.toml")
+
+
+def test_latency_on_a_device_is_estimated_and_called_that(place, board, monkeypatch):
+    monkeypatch.setattr("edgekit.reaching.measure", None)  # this machine's is not asked
+    recipe = place.recipe("board", prune={"latency": 0.8}).model_copy(update={"device": board})
+    found = pipeline.prune(recipe)
+    (one,) = found.pruning.estimates
+    assert (one.file, one.device, one.precision) == ("float32 TFLite", "board", "float32")
+    assert found.pruning.reached == one.seconds / one.unpruned_s <= 0.8
+    assert one.unpruned_s - one.seconds == pytest.approx(1e-9 * (found.model.macs - found.pruning.macs), rel=0.01)
+    assert all(trial.how == "estimated" and set(trial.costs) == {"float32 TFLite"} for trial in found.pruning.trials)
+    text = " ".join(str(found).split())
+    assert "of the latency on board" in text and "reached by estimate" in text
+    assert "estimated for board, not measured: float32 TFLite in float32" in text
+    assert not (place.folder / "board" / "tiny.measured").exists()
+    again = pipeline.prune(recipe.model_copy(update={"output": recipe.output.model_copy(update={"overwrite": True})}))
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in found.files]
+
+
+def test_on_the_way_to_integers_they_are_what_is_estimated(place, board):
+    recipe = place.recipe("board8", prune={"latency": 0.8}).model_copy(update={"device": board})
+    found = pipeline.quantize(recipe)
+    assert [(one.file, one.precision) for one in found.pruning.estimates] == [("float32 TFLite", "int8")]
+    assert found.pruning.reached <= 0.8
+    with pytest.raises(EdgekitError, match="cannot prune to 1% of the latency on board") as refused:
+        pipeline.prune(place.recipe("tiny", prune={"latency": 0.01}).model_copy(update={"device": board}))
+    assert refused.value.code == "EK303"
+
+
 def test_without_samples_the_files_are_still_compared(place):
     found = pipeline.prune(place.recipe("bare", {}, prune={"macs": 0.7}))
     assert found.verification.sqnr_against == "float32 PyTorch"
@@ -269,7 +323,7 @@ def test_a_resumed_run_for_a_latency_cuts_as_the_interrupted_one(place, monkeypa
     left = sorted(path.name for path in (place.folder / "slow").iterdir())
     assert left == ["tiny.finetuning", "tiny.measured"]
     measured = json.loads((place.folder / "slow" / "tiny.measured").read_text())
-    monkeypatch.setattr("edgekit.pruning._latencies", None)  # not measured again
+    monkeypatch.setattr("edgekit.reaching._latencies", None)  # not measured again
     resumed = pipeline.prune(place.recipe("slow", place.training(), {"resume": True}, prune=prune))
     assert [trial.costs for trial in resumed.pruning.trials] == [trial["costs"] for trial in measured["trials"]]
     assert not list((place.folder / "slow").glob("tiny.[fm]*"))
@@ -462,7 +516,8 @@ def test_a_sparsity_that_is_none(place, value):
     [
         ("EK303", {"prune": {"macs": 0.001}}, None),
         ("EK303", {"prune": {"size": 0.01}}, None),
-        ("EK305", {"prune": {"latency": 0.6}, "": {"device": "raspberry-pi-4"}}, None),
+        ("EK305", {"prune": {"latency": 0.6}, "": {"device": "raspberry-pi-4"}}, None),  # too small for it
+        ("EK305", {"prune": {"latency": 0.6}, "": {"device": "x86-64"}}, None),  # nothing was measured
         ("EK306", {"prune": {"macs": 0.7, "score": "taylor"}}, "samples-bare.npz"),
         ("EK307", {}, None),
         ("EK413", {"prune": {"macs": 0.7, "epochs": 3}}, None),

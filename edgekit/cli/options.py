@@ -131,7 +131,8 @@ Latency = Annotated[
     typer.Option(
         "--latency",
         metavar="SHARE",
-        help="Prune until at most this is left of the float file's latency, measured here. Default: no.",
+        help="Prune until at most this is left of the float file's latency, measured here, or estimated for --device."
+        " Default: no.",
     ),
 ]
 Sparsity = Annotated[

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgekit import units
 from edgekit.artifact import INTEGERS
-from edgekit.report.facts import BudgetFacts, FileFacts, Report
+from edgekit.report.facts import BudgetFacts, EstimatedLatency, FileFacts, How, PruningFacts, Report
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.verify.result import Score, Verification
 
 GOAL_NAMES = {"macs": "MACs", "params": "parameters", "size": "file size", "latency": "latency"}
+FOUND_BY: Mapping[How, str] = {"written": "writing", "measured": "measuring", "estimated": "estimating"}
 REASONS_SAID = 3
 FAITHFUL_DB = 60.0  # float files of one graph that differ by more do not compute the same
 UNPRUNED = "unpruned"  # how a file of the unpruned model is labelled
@@ -175,13 +176,11 @@ def pruning_lines(report: Report) -> tuple[str, str]:
     if model.macs:
         macs = f"{units.count(model.macs)} -> {units.count(facts.macs)} MACs ({units.percent(facts.macs / model.macs)})"
         left = f"{macs}, {left}"
-    goal = GOAL_NAMES[facts.goal]
-    asked = f"asked for {units.percent(facts.asked)} of the {goal}"
+    asked = f"asked for {units.percent(facts.asked)} of the {goal_name(facts)}"
     if facts.goal in ("size", "latency") and facts.reached is not None:
-        asked += f", {units.percent(facts.reached)} reached"
+        asked += f", {units.percent(facts.reached)} reached{' by estimate' if facts.estimates else ''}"
     if facts.trials:
-        how = "measuring" if facts.goal == "latency" else "writing"
-        asked += f", found by {how} {units.plural(len(facts.trials), 'smaller model')}"
+        asked += f", found by {FOUND_BY[facts.trials[0].how]} {units.plural(len(facts.trials), 'smaller model')}"
     cut = [group for group in facts.groups if group.kept < group.channels]
     where = f"{sum(g.channels - g.kept for g in cut)} of {sum(g.channels for g in facts.groups)} channels cut"
     where += f", from {len(cut)} of {units.plural(len(facts.groups), 'group')} (score: {facts.score})"
@@ -193,6 +192,32 @@ def pruning_lines(report: Report) -> tuple[str, str]:
         more = f"; {others} in report.json" if len(reasons) > REASONS_SAID else ""
         where += f"; {units.plural(layers, 'layer')} must keep channels: {why}{more}"
     return f"{left}; {asked}", where
+
+
+def goal_name(facts: PruningFacts) -> str:
+    """'file size'; 'latency on raspberry-pi-4' where that is estimated."""
+    there = f" on {facts.estimates[0].device}" if facts.estimates else ""
+    return f"{GOAL_NAMES[facts.goal or 'latency']}{there}"
+
+
+def estimate_lines(report: Report) -> dict[str, str]:
+    """What a pruned model takes on a device that was not there; empty where nothing was estimated."""
+    found = report.pruning.estimates if report.pruning is not None else ()
+    if not found:
+        return {}
+    files = [
+        f"{one.file} in {one.precision} {units.time(one.unpruned_s)} -> {units.time(one.seconds)}"
+        f" ({units.time(one.low_s)} to {units.time(one.high_s)}, 90 %; {_parameters(one)})"
+        for one in found
+    ]
+    doubts = dict.fromkeys(doubt for one in found for doubt in one.doubts)
+    return {"estimated": "; ".join([f"for {found[0].device}, not measured: {', '.join(files)}", *doubts])}
+
+
+def _parameters(one: EstimatedLatency) -> str:
+    """'tflite 2.7.1, 4 threads, evidence A'."""
+    runtime = f"{one.runtime} {one.version}".strip()
+    return f"{runtime}, {units.plural(one.threads, 'thread')}, evidence {one.evidence}"
 
 
 def sparsity_lines(report: Report) -> dict[str, str]:
@@ -227,8 +252,9 @@ def _of_pruning(report: Report) -> list[str]:
     elif not facts.training.kept:
         said.append("accuracy was not restored: fine-tuning made it no better, so it was not kept; give a smaller --lr")
     if facts.goal is not None and facts.asked is not None and (facts.reached or 0.0) > facts.asked:
-        of, got = GOAL_NAMES[facts.goal], units.percent(facts.reached or 0.0)
-        said.append(f"{got} of the {of} is left, measured in the end; {units.percent(facts.asked)} was asked for")
+        got, how = units.percent(facts.reached or 0.0), "estimated" if facts.estimates else "measured"
+        asked = f"{units.percent(facts.asked)} was asked for"
+        said.append(f"{got} of the {goal_name(facts)} is left, {how} in the end; {asked}")
     if _over_in_float(report):
         said.append("the pruned model is over the budget in float already: prune less, or fine-tune it for longer")
     if report.verification is not None and report.verification.sqnr_against is not None:

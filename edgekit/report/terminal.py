@@ -22,6 +22,7 @@ from edgekit.report.summary import (
     budget_in_words,
     calibration_doubts,
     distances_in_words,
+    estimate_lines,
     headline,
     is_integer,
     latency_doubts,
@@ -105,7 +106,7 @@ def _model_lines(report: Report) -> Table:
         judged = f"judged on {units.whole(report.data.evaluation_count)} of {plain(report.data.evaluation)}"
         grid.add_row(_key("data"), Text(judged))
     pruned = dict(zip(("pruned", "channels"), pruning_lines(report), strict=True))
-    for word, line in (pruned | sparsity_lines(report)).items():
+    for word, line in (pruned | estimate_lines(report) | sparsity_lines(report)).items():
         if line:
             grid.add_row(_key(word), Text(plain(line)))
     return grid

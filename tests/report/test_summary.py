@@ -9,7 +9,7 @@ from edgekit import units
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
-from edgekit.report.facts import PrunedGroup, PruningFacts, PruningTrial, UncutChannels
+from edgekit.report.facts import EstimatedLatency, PrunedGroup, PruningFacts, PruningTrial, UncutChannels
 from edgekit.report.terminal import to_text
 from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
@@ -163,8 +163,8 @@ PRUNED = replace(
             PrunedGroup(name="conv2", members=("conv2",), channels=32, kept=20),
         ),
         trials=(
-            PruningTrial(left=0.6, costs={"float32 ONNX": 0.8}),
-            PruningTrial(left=0.5, costs={"float32 ONNX": 0.7}),
+            PruningTrial(left=0.6, costs={"float32 ONNX": 0.8}, how="measured"),
+            PruningTrial(left=0.5, costs={"float32 ONNX": 0.7}, how="measured"),
         ),
         uncut=tuple(UncutChannels(name=f"n{i}", channels=4, why=f"reason {i // 2}") for i in range(8)),
     ),
@@ -197,6 +197,39 @@ def test_what_pruning_came_to() -> None:
         " reason 2; 1 other reason in report.json"
     )
     assert summary.pruning_lines(REPORT) == ("", "")
+
+
+def test_an_estimated_latency_is_never_called_measured() -> None:
+    made = EstimatedLatency(
+        file="float32 TFLite",
+        device="raspberry-pi-4",
+        runtime="tflite",
+        version="2.7.1",
+        threads=4,
+        precision="int8",
+        evidence="A",
+        unpruned_s=0.02,
+        seconds=0.0144,
+        low_s=0.012,
+        high_s=0.017,
+        doubts=("a doubt",),
+    )
+    trials = tuple(replace(trial, how="estimated") for trial in PRUNED.pruning.trials)
+    report = replace(PRUNED, pruning=replace(PRUNED.pruning, trials=trials, estimates=(made,)))
+    left, _ = summary.pruning_lines(report)
+    assert left.endswith(
+        "asked for 70.0 % of the latency on raspberry-pi-4, 72.0 % reached by estimate, found by estimating 2 smaller"
+        " models"
+    )
+    assert summary.estimate_lines(report) == {
+        "estimated": "for raspberry-pi-4, not measured: float32 TFLite in int8 20.0 ms -> 14.4 ms (12.0 ms to 17.0 ms,"
+        " 90 %; tflite 2.7.1, 4 threads, evidence A); a doubt"
+    }
+    assert "estimated    for raspberry-pi-4" in str(report)
+    assert summary.warnings(report)[1] == (
+        "72.0 % of the latency on raspberry-pi-4 is left, estimated in the end; 70.0 % was asked for"
+    )
+    assert summary.estimate_lines(PRUNED) == summary.estimate_lines(REPORT) == {}
 
 
 def test_a_pruned_model_is_held_against_the_unpruned_one() -> None:
