@@ -36,13 +36,14 @@ were left out; B: fitted to 10 runs or more; C: fitted to fewer, or to few kinds
 
 
 class Sources(Section):
-    """Where each of a device's values is from, key by key."""
+    """Where each of a device's values is from, key by key; channel_multiple: empty where it is the default."""
 
     runtimes: NonEmpty
     formats: NonEmpty
     onnx_activations: NonEmpty
     hard_swish: NonEmpty
     scheme: NonEmpty
+    channel_multiple: str = ""
 
 
 class Fact(Section):
@@ -158,8 +159,9 @@ class Device(Section):
 
     runtimes, formats: what runs there, the usual one first; onnx_activations: the signedness that ONNX Runtime fuses;
     hard_swish: whole, or as a depthwise convolution and a multiplication where its int8 kernel is slow; scheme: which
-    integers it takes (`quantize/scheme.py`). The sections after [source] stand where there are facts; each says where
-    it is from.
+    integers it takes (`quantize/scheme.py`); channel_multiple: what pruning rounds widths to, since a kernel takes
+    about as long for a part of a block of channels as for all of it. The sections after [source] stand where there are
+    facts; each says where it is from.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -169,6 +171,7 @@ class Device(Section):
     onnx_activations: Literal["uint8", "int8"]
     hard_swish: Literal["decomposed", "whole"]
     scheme: Literal["default", "symmetric", "per-tensor"]
+    channel_multiple: Annotated[int, Field(ge=1, le=256)] = 8
     source: Sources
     compute: Compute = Compute()
     memory: Memory = Memory()
@@ -185,7 +188,15 @@ class Device(Section):
 
     @classmethod
     def from_toml(cls, path: Path) -> Device:
-        return held_against(cls, read_toml(path), f"'{path}'")
+        device = held_against(cls, read_toml(path), f"'{path}'")
+        if "channel_multiple" in device.model_fields_set and not device.source.channel_multiple:
+            raise EdgekitError(
+                "EK153",
+                f"'channel_multiple' is missing in [source] of '{path}'",
+                "the device gives one, and nothing says where it is from",
+                "add channel_multiple = ... there",
+            )
+        return device
 
 
 def device_names() -> tuple[str, ...]:

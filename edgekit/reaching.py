@@ -107,8 +107,8 @@ def reached(run: Run, standing: Standing, aim: Aim) -> Reached:
 
 
 def _cutting(run: Run, standing: Standing, aim: Aim) -> Callable[[float], _Candidate]:
-    from edgekit.prune import Goal as Wanted  # not at the top: torch takes seconds to import
-    from edgekit.prune import prune
+    from edgekit.prune import MULTIPLE, prune  # not at the top: torch takes seconds to import
+    from edgekit.prune import Goal as Wanted
 
     scored = once(score(run.recipe, run.data))
 
@@ -116,6 +116,7 @@ def _cutting(run: Run, standing: Standing, aim: Aim) -> Callable[[float], _Candi
         wanted = Wanted(
             of="macs" if aim.of in ("macs", "latency") else "parameters",
             share=share / standing.left,
+            multiple=MULTIPLE if aim.target is None else aim.target.device.channel_multiple,
         )
         pruned = prune(standing.graph, wanted, scored)
         return _Candidate(pruned, share, standing.left * pruned.choice.share)

@@ -108,6 +108,7 @@ def test_the_files_and_the_report(place):
     assert set(pruning["unpruned_bytes"]) == {"unpruned ONNX", "unpruned TFLite"}
     assert [group["channels"] for group in pruning["groups"]] == [32, 48]
     assert sum(group["kept"] for group in pruning["groups"]) < 80
+    assert pruning["multiple"] == 8
     assert pruning["uncut"][0]["why"] == "'scores' is an output of the model"
 
 
@@ -246,6 +247,14 @@ def test_latency_on_a_device_is_estimated_and_called_that(place, board, monkeypa
     assert not (place.folder / "board" / "tiny.measured").exists()
     again = pipeline.prune(recipe.model_copy(update={"output": recipe.output.model_copy(update={"overwrite": True})}))
     assert [file.sha256 for file in again.files] == [file.sha256 for file in found.files]
+
+
+def test_widths_are_those_that_the_device_likes(place, board):
+    recipe = place.recipe("likes", prune={"macs": 0.7}).model_copy(update={"device": board})
+    found = pipeline.prune(recipe)
+    assert found.pruning.multiple == 16  # of x86-64, whose head the board has
+    assert {group.kept for group in found.pruning.groups} <= {8, 16, 24, 32, 48}
+    assert "in multiples of 16 or less" in " ".join(str(found).split())
 
 
 def test_on_the_way_to_integers_they_are_what_is_estimated(place, board):

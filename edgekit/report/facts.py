@@ -225,7 +225,8 @@ class PruningFacts:
     goal: "macs", "params", "size" or "latency", None where no channel was cut; asked: share of the unpruned model's to
     be left at most; reached: what is left, for latency as measured at the end in the slowest runtime, or as estimated
     for another device, None where it is not known; score: what told which channels matter; macs, parameters: of the
-    pruned model (`model` has those of the unpruned one); unpruned_bytes: file of the unpruned model -> its size;
+    pruned model (`model` has those of the unpruned one); multiple: what widths were rounded to, less where a group is
+    narrow, None where no channel was cut; unpruned_bytes: file of the unpruned model -> its size;
     trials: what was tried for a goal that only a file tells; estimates: of the pruned model's latency on a device that
     was not there, empty where it was measured here; training: the fine-tuning, None without; sparsity: None where no
     weight was set to zero.
@@ -240,6 +241,7 @@ class PruningFacts:
     unpruned_bytes: dict[str, int]
     groups: tuple[PrunedGroup, ...]
     uncut: tuple[UncutChannels, ...]
+    multiple: int | None = None
     trials: tuple[PruningTrial, ...] = ()
     estimates: tuple[EstimatedLatency, ...] = ()
     training: Training | None = None

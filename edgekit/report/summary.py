@@ -183,7 +183,8 @@ def pruning_lines(report: Report) -> tuple[str, str]:
         asked += f", found by {FOUND_BY[facts.trials[0].how]} {units.plural(len(facts.trials), 'smaller model')}"
     cut = [group for group in facts.groups if group.kept < group.channels]
     where = f"{sum(g.channels - g.kept for g in cut)} of {sum(g.channels for g in facts.groups)} channels cut"
-    where += f", from {len(cut)} of {units.plural(len(facts.groups), 'group')} (score: {facts.score})"
+    steps = f", in multiples of {facts.multiple} or less" if facts.multiple is not None else ""
+    where += f", from {len(cut)} of {units.plural(len(facts.groups), 'group')}{steps} (score: {facts.score})"
     reasons = Counter(one.why for one in facts.uncut)
     if reasons:
         layers = len({one.name for one in facts.uncut})

@@ -162,6 +162,7 @@ PRUNED = replace(
             PrunedGroup(name="conv1", members=("conv1", "conv3"), channels=16, kept=16),
             PrunedGroup(name="conv2", members=("conv2",), channels=32, kept=20),
         ),
+        multiple=4,
         trials=(
             PruningTrial(left=0.6, costs={"float32 ONNX": 0.8}, how="measured"),
             PruningTrial(left=0.5, costs={"float32 ONNX": 0.7}, how="measured"),
@@ -193,8 +194,8 @@ def test_what_pruning_came_to() -> None:
         " reached, found by measuring 2 smaller models"
     )
     assert where == (
-        "12 of 48 channels cut, from 1 of 2 groups (score: norms); 8 layers must keep channels: reason 0; reason 1;"
-        " reason 2; 1 other reason in report.json"
+        "12 of 48 channels cut, from 1 of 2 groups, in multiples of 4 or less (score: norms); 8 layers must keep"
+        " channels: reason 0; reason 1; reason 2; 1 other reason in report.json"
     )
     assert summary.pruning_lines(REPORT) == ("", "")
 
