@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     latency: Number
     sparsity: Number
     score: Literal["norms", "l1", "factors", "activations", "taylor"]
+    rounds: int
     epochs: int
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
     effort: Literal["default", "high"]

@@ -31,6 +31,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "latency": ("prune", "latency"),
     "sparsity": ("prune", "sparsity"),
     "score": ("prune", "score"),
+    "rounds": ("prune", "rounds"),
     "epochs": ("prune", "epochs"),
     "precision": ("quantize", "precision"),
     "scheme": ("quantize", "scheme"),

@@ -15,16 +15,18 @@ from edgekit.capture import Loaded, Source, load
 from edgekit.errors import EdgekitError
 from edgekit.estimating import Target, check_estimable
 from edgekit.graph.check import checked
+from edgekit.graph.cost import macs_by_node
 from edgekit.judging import Cut, Run
 from edgekit.lower import Lowered
 from edgekit.outputs import Outputs
-from edgekit.reaching import Aim, Reached, Standing, float_files, reached
+from edgekit.reaching import Aim, Reached, Standing, counted, float_files, reached
 from edgekit.recipe import Recipe
 from edgekit.report import compose
-from edgekit.report.facts import PruningFacts
+from edgekit.report.facts import PruningFacts, PruningRound, PruningTrial
+from edgekit.report.summary import GOAL_NAMES
 from edgekit.run.checkpoint import check_checkpoint
 from edgekit.samples import Samples
-from edgekit.scoring import score_of
+from edgekit.scoring import once, score, score_of
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned
@@ -48,6 +50,9 @@ def check_pruning(recipe: Recipe, target: Target | None, outputs: Outputs) -> No
     if recipe.prune.latency is not None and target is not None:
         check_estimable(target, recipe.output.formats)
     check_checkpoint(outputs.finetuning, recipe.output.resume)
+    for path in (outputs.of_round(outputs.finetuning, number) for number in outputs.counted_rounds[1:]):
+        if path.exists():
+            check_checkpoint(path, recipe.output.resume)
 
 
 def thinned(run: Run, graph: ir.Model, target: Target | None) -> Thinned:
@@ -62,12 +67,14 @@ def thinned(run: Run, graph: ir.Model, target: Target | None) -> Thinned:
     tuned, training = pruned.graph, None
     mended: tuple[str, ...] = ()
     if run.data.training is not None:
-        tuned, training = _finetuned(run, pruned, graph, run.data.training, sparse)
+        tuned, training = _finetuned(run, pruned, graph, run.data.training, sparse, wanted.rounds)
     elif run.data.calibration is not None and not run.data.synthesized:
         tuned, mended = _mended(run, pruned, graph, run.data.calibration)
     program, notes = _program(run, tuned)
-    score = None if wanted.goal is None else score_of(run.recipe, run.data)
-    facts = compose.pruning_facts(wanted.goal, score, pruned, tuned, unpruned, found.trials, training)
+    scored_by = None if wanted.goal is None else score_of(run.recipe, run.data)
+    facts = compose.pruning_facts(wanted.goal, scored_by, pruned, tuned, unpruned, found.trials, training)
+    if found.rounds and training is not None:
+        facts = replace(facts, rounds=(*found.rounds, _round(graph, pruned, training)))
     if wanted.latency is not None and target is not None:
         facts = replace(facts, estimates=reaching.estimates(run, tuned, unpruned, target))
     if sparse is not None:
@@ -82,15 +89,68 @@ def thinned(run: Run, graph: ir.Model, target: Target | None) -> Thinned:
 # ---- how much --------------------------------------------------------------------------------------------------------
 
 
-def _cut(run: Run, graph: ir.Model, unpruned: Sequence[Lowered], target: Target | None) -> Reached:
+@dataclass(frozen=True, kw_only=True)
+class _Cutting:
+    """pruned: not trained since its last cut; trials: as in `Reached`; rounds: that came before the last one."""
+
+    pruned: Pruned
+    trials: Sequence[PruningTrial] = ()
+    rounds: tuple[PruningRound, ...] = ()
+
+
+def _cut(run: Run, graph: ir.Model, unpruned: Sequence[Lowered], target: Target | None) -> _Cutting:
     """With all of its channels where the recipe has no goal for them."""
     from edgekit.prune import uncut  # not at the top: torch takes seconds to import
 
     if (goal := run.recipe.prune.goal) is None:
-        return Reached(uncut(graph))
+        return _Cutting(pruned=uncut(graph))
     of, share = goal
     aim = Aim(of=of, share=share, unpruned=unpruned, target=target, remembered=run.outputs.measured)
-    return reached(run, Standing(graph=graph), aim)
+    whole = _standing(run, graph)
+    found = reached(run, whole, aim)
+    if run.recipe.prune.rounds == 1:
+        return _Cutting(pruned=found.pruned, trials=found.trials)
+    return _in_rounds(run, whole, aim, found)
+
+
+def _in_rounds(run: Run, whole: Standing, aim: Aim, at_once: Reached) -> _Cutting:
+    """All rounds, but for the training that follows the last. at_once: that the goal can be reached, and about where.
+
+    What the rounds leave of the measure that is counted falls by the same factor in each. Only the last has the goal
+    itself to keep, by files of what it leaves.
+    """
+    from edgekit.prune.rounds import joined  # not at the top: torch takes seconds to import
+
+    assert run.data.training is not None, "rounds without training are refused"
+    rounds, measure = run.recipe.prune.rounds, counted(aim.of)
+    end = aim.share if measure == aim.of else at_once.pruned.choice.share
+    pruned, standing, told = None, whole, []
+    for number in range(1, rounds):
+        found = reached(run, standing, replace(aim, of=measure, share=end ** (number / rounds)))
+        pruned = found.pruned if pruned is None else joined(pruned, found.pruned)
+        left = f"{units.percent(pruned.choice.share)} of the {GOAL_NAMES[measure]}"
+        run.progress.note(f"round {number} of {rounds}: {left} left")
+        tuned, training = _finetuned(run, pruned, whole.graph, run.data.training, None, number)
+        told.append(_round(whole.graph, pruned, training))
+        pruned = replace(pruned, graph=tuned)
+        standing = _standing(run, whole.graph, pruned)
+    assert pruned is not None, "one round is none of several"
+    found = reached(run, standing, replace(aim, remembered=run.outputs.of_round(aim.remembered, rounds)))
+    return _Cutting(pruned=joined(pruned, found.pruned), trials=found.trials, rounds=tuple(told))
+
+
+def _standing(run: Run, whole: ir.Model, pruned: Pruned | None = None) -> Standing:
+    """pruned: what became of the whole, None before any cut."""
+    scored = once(score(run.recipe, run.data))
+    if pruned is None:
+        return Standing(graph=whole, scored=scored)
+    began = {group.name: len(group.units) for group in pruned.channels.groups}
+    return Standing(graph=pruned.graph, scored=scored, left=pruned.choice.share, units=began)
+
+
+def _round(whole: ir.Model, pruned: Pruned, training: Training) -> PruningRound:
+    macs, before = (sum(macs_by_node(graph).values()) for graph in (pruned.graph, whole))
+    return PruningRound(left=macs / before if before else 1.0, training=training)
 
 
 # ---- single weights --------------------------------------------------------------------------------------------------
@@ -111,9 +171,12 @@ def _emptied(run: Run, graph: ir.Model) -> Sparse | None:
 
 
 def _finetuned(
-    run: Run, pruned: Pruned, whole: ir.Model, samples: Samples, sparse: Sparse | None
+    run: Run, pruned: Pruned, whole: ir.Model, samples: Samples, sparse: Sparse | None, number: int
 ) -> tuple[ir.Model, Training]:
-    """pruned: as it was cut from the whole; sparse: with which weights at zero."""
+    """pruned: as it was cut from the whole; sparse: with which weights at zero; number: of the round, from 1 on.
+
+    Each round has a checkpoint of its own, from which its result follows without a step once it is over.
+    """
     from edgekit.prune.cut import survivors
     from edgekit.prune.finetune import finetune
     from edgekit.prune.sparsify import NO_MASKS
@@ -121,19 +184,21 @@ def _finetuned(
     from edgekit.run.train import Course
 
     prune, data = run.recipe.prune, run.recipe.data
+    epochs = prune.epochs or max(prune.rounds, _epochs(len(samples), prune.batch))
     course = Course(
-        epochs=prune.epochs or _epochs(len(samples), prune.batch),
+        epochs=_part(epochs, prune.rounds, number),
         batch=prune.batch,
         lr=prune.lr,
         optimizer=prune.optimizer,
         seed=data.seed,
         augment=prune.augment,
     )
+    checkpoint = run.outputs.of_round(run.outputs.finetuning, number)
     wanted = Wanted(
         course=course,
         distilled=prune.distill,
-        checkpoint=run.outputs.finetuning,
-        resume=run.recipe.output.resume,
+        checkpoint=checkpoint,
+        resume=run.recipe.output.resume and (number == 1 or checkpoint.exists()),
     )
     left, masks = survivors(pruned.channels, pruned.choice.gone), NO_MASKS if sparse is None else sparse.masks
     try:
@@ -147,6 +212,12 @@ def _finetuned(
 def _epochs(samples: int, batch: int) -> int:
     """What few samples need to come to anything, and many to come to an end."""
     return min(MOST_EPOCHS, max(EPOCHS, math.ceil(STEPS * batch / samples)))
+
+
+def _part(epochs: int, rounds: int, number: int) -> int:
+    """Of the epochs, for one round: what does not divide is the last one's, with most to mend."""
+    each = epochs // rounds
+    return each if number < rounds else epochs - each * (rounds - 1)
 
 
 def _mended(run: Run, pruned: Pruned, whole: ir.Model, samples: Samples) -> tuple[ir.Model, tuple[str, ...]]:

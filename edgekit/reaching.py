@@ -23,11 +23,10 @@ from edgekit.profile import measure
 from edgekit.recipe import Goal
 from edgekit.report.facts import EstimatedLatency, PruningTrial
 from edgekit.report.json import to_json
-from edgekit.scoring import once, score
 from edgekit.simplify import unroll
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from edgekit.prune import Pruned
+    from edgekit.prune import Pruned, Score
 
 MARGIN = 0.02  # share of a latency to stay below it: measured again, it comes out so much slower or faster
 
@@ -46,10 +45,11 @@ class Aim:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A graph that is to be cut. left: what it has of the unpruned one's MACs (parameters, for a goal that counts
-    these); units: group -> how many it had in the unpruned one, where it has fewer now."""
+    """A graph that is to be cut. scored: by what; left: what it has of the unpruned one's MACs (parameters, for a goal
+    that counts these); units: group -> how many it had in the unpruned one, where it has fewer now."""
 
     graph: ir.Model
+    scored: Score
     left: float = 1.0
     units: Mapping[str, int] = field(default_factory=dict)
 
@@ -76,8 +76,8 @@ class _Candidate:
 
 
 def reached(run: Run, standing: Standing, aim: Aim) -> Reached:
-    """The largest graph that keeps the aim, by scores of the graph as it stands. Raises EK303 where none does."""
-    cut = _cutting(run, standing, aim)
+    """The largest graph that keeps the aim. Raises EK303 where none does."""
+    cut = _cutting(standing, aim)
     match aim.of:
         case "macs" | "params":
             with run.progress.step("pruning"):
@@ -106,22 +106,26 @@ def reached(run: Run, standing: Standing, aim: Aim) -> Reached:
     return Reached(found.candidate.pruned, found.trials)
 
 
-def _cutting(run: Run, standing: Standing, aim: Aim) -> Callable[[float], _Candidate]:
+def _cutting(standing: Standing, aim: Aim) -> Callable[[float], _Candidate]:
     from edgekit.prune import MULTIPLE, prune  # not at the top: torch takes seconds to import
     from edgekit.prune import Goal as Wanted
 
-    scored = once(score(run.recipe, run.data))
-
     def cut(share: float) -> _Candidate:
         wanted = Wanted(
-            of="macs" if aim.of in ("macs", "latency") else "parameters",
+            of="macs" if counted(aim.of) == "macs" else "parameters",
             share=share / standing.left,
             multiple=MULTIPLE if aim.target is None else aim.target.device.channel_multiple,
+            units=standing.units,
         )
-        pruned = prune(standing.graph, wanted, scored)
+        pruned = prune(standing.graph, wanted, standing.scored)
         return _Candidate(pruned, share, standing.left * pruned.choice.share)
 
     return cut
+
+
+def counted(of: Goal) -> Goal:
+    """What is counted while it is cut for: a latency goes with the MACs, a size with the parameters."""
+    return "macs" if of in ("macs", "latency") else "params"
 
 
 def _sizes(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mapping[str, float]:

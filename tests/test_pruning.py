@@ -17,6 +17,7 @@ from edgekit import pipeline
 from edgekit.capture import Source, capture, load
 from edgekit.errors import EdgekitError
 from edgekit.graph import files
+from edgekit.graph.cost import parameters
 from edgekit.paths import devices_folder
 from edgekit.prune.finetune import Tuner
 from edgekit.pruning import _epochs
@@ -273,8 +274,8 @@ def test_without_samples_the_files_are_still_compared(place):
     assert any("synthesised" in warning for warning in warnings(found))
 
 
-def tuned(place, out, output=None, **sections):
-    prune = {"macs": 0.7, "epochs": 3, "batch": 8}
+def tuned(place, out, output=None, prune=None, **sections):
+    prune = {"macs": 0.7, "epochs": 3, "batch": 8, **(prune or {})}
     return pipeline.prune(place.recipe(out, place.training(), output, prune=prune, **sections))
 
 
@@ -313,6 +314,120 @@ def test_an_interrupted_fine_tuning_ends_with_the_same_bytes(place, monkeypatch)
     assert [file.sha256 for file in resumed.files] == [file.sha256 for file in whole.files]
     assert resumed.pruning == whole.pruning
     assert not (place.folder / "stopped" / "tiny.finetuning").exists()
+
+
+IN_ROUNDS = {"macs": 0.5, "epochs": 5, "batch": 8, "rounds": 2}
+
+
+@pytest.fixture(scope="module")
+def rounds(place):
+    return pipeline.prune(place.recipe("rounds", place.training(), prune=IN_ROUNDS))
+
+
+def test_each_round_cuts_and_trains(place, rounds):
+    facts = rounds.pruning
+    assert facts.reached <= 0.5
+    assert [one.training.epochs for one in facts.rounds] == [2, 3]
+    first, last = facts.rounds
+    assert 0.5 < first.left <= 0.5**0.5
+    assert last.left == facts.reached
+    assert last.training == facts.training
+    assert {group.channels for group in facts.groups} == {32, 48}  # of the unpruned model
+    widths = {group.name: group.kept for group in facts.groups}
+    constants = onnx.load(place.folder / "rounds" / "tiny.onnx").graph.initializer
+    assert [widths["node_c"], widths["node_a"], 3, 3] in [list(tensor.dims) for tensor in constants]
+    text = " ".join(str(rounds).split())
+    assert f"rounds 1: {100 * first.left:.1f} % of the MACs, 2 epochs, loss " in text
+    assert "; 2: " in text
+    assert sorted(path.name for path in (place.folder / "rounds").iterdir()) == [
+        "report.json",
+        "tiny.onnx",
+        "tiny.pt2",
+        "tiny.tflite",
+    ]
+
+
+def test_one_round_is_what_is_done_without_saying_so(place):
+    whole = tuned(place, "one", prune={"rounds": 1})
+    said = tuned(place, "unsaid")
+    assert [file.sha256 for file in whole.files] == [file.sha256 for file in said.files]
+    assert said.pruning.rounds == ()
+
+
+@pytest.mark.parametrize("step", [5, 25])  # 16 steps in the first round, 24 in the second
+def test_an_interrupted_round_ends_with_the_same_bytes(place, rounds, monkeypatch, step):
+    settle, seen = Tuner.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == step:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    out = f"round{step}"
+    with monkeypatch.context() as patched:
+        patched.setattr(Tuner, "settle", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.prune(place.recipe(out, place.training(), prune=IN_ROUNDS))
+    left = sorted(path.name for path in (place.folder / out).iterdir())
+    assert left == ["tiny.finetuning", "tiny.finetuning.2"][: 1 if step < 16 else 2]
+    with pytest.raises(EdgekitError, match="EK924"):
+        pipeline.prune(place.recipe(out, place.training(), prune=IN_ROUNDS))
+    with pytest.raises(EdgekitError, match="EK923"):
+        pipeline.prune(place.recipe(out, place.training(), {"resume": True}, prune={**IN_ROUNDS, "lr": 0.02}))
+    resumed = pipeline.prune(place.recipe(out, place.training(), {"resume": True}, prune=IN_ROUNDS))
+    assert [file.sha256 for file in resumed.files] == [file.sha256 for file in rounds.files]
+    assert resumed.pruning == rounds.pruning
+    assert not list((place.folder / out).glob("*.finetuning*"))
+
+
+def test_the_checkpoint_of_a_later_round_is_not_lost_either(place):
+    (place.folder / "later").mkdir()
+    (place.folder / "later" / "tiny.finetuning.2").write_bytes(b"")
+    with pytest.raises(EdgekitError, match=r"EK924.*tiny\.finetuning\.2"):
+        pipeline.prune(place.recipe("later", place.training(), prune=IN_ROUNDS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goal", ["params", "size"])
+def test_rounds_for_other_goals(place, goal):
+    prune = {goal: 0.5, "epochs": 2, "batch": 16, "rounds": 2}
+    found = pipeline.prune(place.recipe(f"rounds-{goal}", place.training(), prune=prune))
+    assert found.pruning.reached <= 0.5
+    assert found.pruning.rounds[0].left > found.pruning.rounds[1].left
+
+
+@pytest.mark.slow
+def test_rounds_for_a_latency_are_measured_once_and_resumed(place, monkeypatch):
+    prune = {"latency": 0.7, "epochs": 4, "batch": 8, "rounds": 2}
+    whole = parameters(simplify(capture(load(Source(path=str(place.model), inputs={}), None)).graph))
+    monkeypatch.setattr("edgekit.reaching._latencies", lambda _, graph, __: {"float32 ONNX": parameters(graph) / whole})
+    settle, seen = Tuner.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 20:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tuner, "settle", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.prune(place.recipe("slow2", place.training(), prune=prune))
+    left = sorted(path.name for path in (place.folder / "slow2").iterdir())
+    assert left == ["tiny.finetuning", "tiny.finetuning.2", "tiny.measured", "tiny.measured.2"]
+    monkeypatch.setattr("edgekit.reaching._latencies", None)  # not measured again
+    pipeline.prune(place.recipe("slow2", place.training(), {"resume": True}, prune=prune))
+    assert not list((place.folder / "slow2").glob("tiny.[fm]*"))
+
+
+def test_rounds_on_a_device_and_with_zeros(place, board):
+    prune = {"latency": 0.6, "epochs": 2, "batch": 16, "rounds": 2, "sparsity": 0.5}
+    recipe = place.recipe("rounds-board", place.training(), prune=prune).model_copy(update={"device": board})
+    found = pipeline.prune(recipe)
+    assert found.pruning.reached <= 0.6
+    assert len(found.pruning.rounds) == 2
+    assert found.pruning.sparsity.zeros == pytest.approx(found.pruning.sparsity.weights / 2, abs=1)
 
 
 @pytest.mark.slow
@@ -530,6 +645,7 @@ def test_a_sparsity_that_is_none(place, value):
         ("EK306", {"prune": {"macs": 0.7, "score": "taylor"}}, "samples-bare.npz"),
         ("EK307", {}, None),
         ("EK413", {"prune": {"macs": 0.7, "epochs": 3}}, None),
+        ("EK413", {"prune": {"macs": 0.7, "rounds": 2}}, None),
         ("EK922", {"prune": {"macs": 0.7}, "output": {"resume": True}}, None),
     ],
 )

@@ -152,6 +152,15 @@ Score = Annotated[
         " (taylor). Default: taylor where --train has labels or targets, else norms.",
     ),
 ]
+Rounds = Annotated[
+    int | None,
+    typer.Option(
+        "--rounds",
+        metavar="N",
+        min=1,
+        help="Cut in so many rounds, each scored anew and fine-tuned for its part of the epochs. Default: 1.",
+    ),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(

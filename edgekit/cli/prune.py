@@ -53,6 +53,7 @@ def prune(
     latency: options.Latency = None,
     sparsity: options.Sparsity = None,
     score: options.Score = None,
+    rounds: options.Rounds = None,
     epochs: options.Epochs = None,
     train: options.Training = None,
     lr: options.LearningRate = None,

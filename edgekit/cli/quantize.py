@@ -23,6 +23,7 @@ def quantize(
     latency: options.Latency = None,
     sparsity: options.Sparsity = None,
     score: options.Score = None,
+    rounds: options.Rounds = None,
     epochs: options.Epochs = None,
     qat: options.Qat = None,
     train: options.Training = None,

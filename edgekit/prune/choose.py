@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -38,13 +38,14 @@ FLOOR = 0.125  # of a group's units
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """share: of the unpruned graph's, at most; multiple: what widths are rounded to, where the group allows it;
-    floor: share of a group's units that stays."""
+    """share: of the graph's, at most; multiple: what widths are rounded to, where the group allows it; floor: share of
+    a group's units that stays; units: group -> how many it began with, where channels were cut before."""
 
     of: Literal["macs", "parameters"] = "macs"
     share: float
     multiple: int = MULTIPLE
     floor: float = FLOOR
+    units: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +93,13 @@ def lines(channels: Channels, choice: Choice) -> Iterator[str]:
 
 def _block(group: Group, gone: int, goal: Goal) -> int:
     """Units to go next: what is over a multiple, then a multiple; 0 where the floor is reached."""
-    step = goal.multiple
-    while step > 1 and len(group.units) * group.channels < BLOCKS * step:
+    step, whole = goal.multiple, goal.units.get(group.name, len(group.units))
+    while step > 1 and whole * group.channels < BLOCKS * step:
         step //= 2
     step = max(1, step // group.channels)
     left = len(group.units) - gone
     count = left % step or step
-    least = max(step, math.ceil(goal.floor * len(group.units)))
+    least = max(step, math.ceil(goal.floor * whole))
     return count if left - count >= least else 0
 
 

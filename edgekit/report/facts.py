@@ -219,6 +219,14 @@ class SparsityFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PruningRound:
+    """One of several cuts. left: share of the unpruned model's MACs after it; training: what followed it."""
+
+    left: float
+    training: Training
+
+
+@dataclass(frozen=True, kw_only=True)
 class PruningFacts:
     """How channels were cut.
 
@@ -228,8 +236,8 @@ class PruningFacts:
     pruned model (`model` has those of the unpruned one); multiple: what widths were rounded to, less where a group is
     narrow, None where no channel was cut; unpruned_bytes: file of the unpruned model -> its size;
     trials: what was tried for a goal that only a file tells; estimates: of the pruned model's latency on a device that
-    was not there, empty where it was measured here; training: the fine-tuning, None without; sparsity: None where no
-    weight was set to zero.
+    was not there, empty where it was measured here; training: the fine-tuning, of the last round where there are
+    several, None without; rounds: all of them where there are several; sparsity: None where no weight was set to zero.
     """
 
     goal: str | None
@@ -245,6 +253,7 @@ class PruningFacts:
     trials: tuple[PruningTrial, ...] = ()
     estimates: tuple[EstimatedLatency, ...] = ()
     training: Training | None = None
+    rounds: tuple[PruningRound, ...] = ()
     sparsity: SparsityFacts | None = None
 
 

@@ -195,6 +195,18 @@ def pruning_lines(report: Report) -> tuple[str, str]:
     return f"{left}; {asked}", where
 
 
+def round_lines(report: Report) -> dict[str, str]:
+    """What became of each round; empty where channels were cut at once."""
+    rounds = report.pruning.rounds if report.pruning is not None else ()
+    said = [
+        f"{number}: {units.percent(one.left)} of the MACs, {units.plural(one.training.epochs, 'epoch')}, "
+        f"loss {one.training.before.loss:.4g} -> {one.training.after.loss:.4g}"
+        + ("" if one.training.kept else " (not kept)")
+        for number, one in enumerate(rounds, start=1)
+    ]
+    return {"rounds": "; ".join(said)} if said else {}
+
+
 def goal_name(facts: PruningFacts) -> str:
     """'file size'; 'latency on raspberry-pi-4' where that is estimated."""
     there = f" on {facts.estimates[0].device}" if facts.estimates else ""

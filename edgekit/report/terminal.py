@@ -29,6 +29,7 @@ from edgekit.report.summary import (
     peak_in_words,
     precision_shares,
     pruning_lines,
+    round_lines,
     scale_spread,
     sparsity_lines,
     training_line,
@@ -106,7 +107,7 @@ def _model_lines(report: Report) -> Table:
         judged = f"judged on {units.whole(report.data.evaluation_count)} of {plain(report.data.evaluation)}"
         grid.add_row(_key("data"), Text(judged))
     pruned = dict(zip(("pruned", "channels"), pruning_lines(report), strict=True))
-    for word, line in (pruned | estimate_lines(report) | sparsity_lines(report)).items():
+    for word, line in (pruned | round_lines(report) | estimate_lines(report) | sparsity_lines(report)).items():
         if line:
             grid.add_row(_key(word), Text(plain(line)))
     return grid

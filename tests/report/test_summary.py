@@ -9,7 +9,7 @@ from edgekit import units
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
-from edgekit.report.facts import EstimatedLatency, PrunedGroup, PruningFacts, PruningTrial, UncutChannels
+from edgekit.report.facts import EstimatedLatency, PrunedGroup, PruningFacts, PruningRound, PruningTrial, UncutChannels
 from edgekit.report.terminal import to_text
 from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
@@ -198,6 +198,35 @@ def test_what_pruning_came_to() -> None:
         " channels: reason 0; reason 1; reason 2; 1 other reason in report.json"
     )
     assert summary.pruning_lines(REPORT) == ("", "")
+
+
+def test_rounds_are_told_one_by_one() -> None:
+    assert summary.round_lines(PRUNED) == summary.round_lines(REPORT) == {}
+    training = Training(
+        where="train.npz",
+        epochs=1,
+        batch=64,
+        lr=0.01,
+        optimizer="adamw",
+        distilled=0.5,
+        labels=True,
+        samples=900,
+        held_out=100,
+        steps=14,
+        losses=(0.3,),
+        before=Judged(loss=0.9, top1=0.5),
+        after=Judged(loss=0.25, top1=0.8),
+        kept=True,
+    )
+    rounds = (
+        PruningRound(left=0.75, training=training),
+        PruningRound(left=0.5, training=replace(training, epochs=3, kept=False)),
+    )
+    report = replace(PRUNED, pruning=replace(PRUNED.pruning, rounds=rounds))
+    assert summary.round_lines(report)["rounds"] == (
+        "1: 75.0 % of the MACs, 1 epoch, loss 0.9 -> 0.25; 2: 50.0 % of the MACs, 3 epochs, loss 0.9 -> 0.25 (not kept)"
+    )
+    assert "rounds       1: 75.0 % of the MACs" in str(report)
 
 
 def test_an_estimated_latency_is_never_called_measured() -> None:
