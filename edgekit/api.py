@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     score: Literal["norms", "l1", "factors", "activations", "taylor"]
     rounds: int
     epochs: int
+    patience: int
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
     effort: Literal["default", "high"]
     keep_float: Sequence[str]

@@ -33,6 +33,7 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "score": ("prune", "score"),
     "rounds": ("prune", "rounds"),
     "epochs": ("prune", "epochs"),
+    "patience": ("prune", "patience"),
     "precision": ("quantize", "precision"),
     "scheme": ("quantize", "scheme"),
     "ranges": ("quantize", "ranges"),

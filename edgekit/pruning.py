@@ -199,6 +199,7 @@ def _finetuned(
         distilled=prune.distill,
         checkpoint=checkpoint,
         resume=run.recipe.output.resume and (number == 1 or checkpoint.exists()),
+        patience=prune.patience,
     )
     left, masks = survivors(pruned.channels, pruned.choice.gone), NO_MASKS if sparse is None else sparse.masks
     try:

@@ -85,7 +85,8 @@ class Prune(Section):
     weights that are set to zero, of those that are left where channels are cut too, or 2:4; score: what tells which
     channels matter, None for taylor where the samples to train on have labels or targets, else norms; rounds: in which
     channels are cut, each scored anew and trained for its part of the epochs; epochs: of fine-tuning, where there are
-    samples to train on, None for what suits their number; lr, batch, optimizer, distill,
+    samples to train on, None for what suits their number; patience: of them without a lower loss on samples that are
+    not trained on, after which the best one is kept, None to see all and keep the last; lr, batch, optimizer, distill,
     augment: as in `Qat`, the unpruned model being the float one."""
 
     macs: Share | None = None
@@ -96,6 +97,7 @@ class Prune(Section):
     score: ScoreName | None = None
     rounds: Count = 1
     epochs: Count | None = None
+    patience: Count | None = None
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
     batch: Batch = 64
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -311,6 +313,26 @@ def _check_pruning(prune: Prune) -> None:
             f"--rounds {prune.rounds} does not go with --epochs {prune.epochs}",
             "each round is trained for its part of the epochs, one at least",
             f"give --epochs {prune.rounds} or more, or fewer rounds",
+        )
+    if prune.patience is not None:
+        _check_patience(prune, prune.patience)
+
+
+def _check_patience(prune: Prune, patience: int) -> None:
+    if not prune.wanted:
+        raise EdgekitError(
+            "EK154",
+            "--patience says nothing by itself",
+            "it ends the fine-tuning of a pruned model, and nothing is pruned without a goal",
+            ADD_A_GOAL,
+        )
+    if prune.epochs is not None and patience >= prune.epochs // prune.rounds:
+        of_each = " in each round" if prune.rounds > 1 else ""
+        raise EdgekitError(
+            "EK154",
+            f"--patience {patience} does not go with --epochs {prune.epochs}",
+            f"there are {prune.epochs // prune.rounds} epochs{of_each}, so that it would end none early",
+            "give a smaller --patience, or more --epochs",
         )
 
 

@@ -170,6 +170,19 @@ BAD = {
         USAGE,
         "--epochs 3 or more",
     ),
+    "--patience without --train": (f"prune {GOOD} --macs 70% --patience 3", "EK413", USAGE, "--train PATH"),
+    "--patience without a goal": (
+        f"quantize {GOOD} --train many.npz --qat 9 --patience 3",
+        "EK154",
+        USAGE,
+        "--macs 70%",
+    ),
+    "--patience beyond --epochs": (
+        f"prune {GOOD} --macs 70% --train many.npz --epochs 6 --rounds 2 --patience 3",
+        "EK154",
+        USAGE,
+        "a smaller --patience",
+    ),
     "--rounds 0": (f"prune {GOOD} --macs 70% --rounds 0", "EK189", USAGE, "--rounds"),
     "--lr without --train": (f"prune {GOOD} --macs 70% --lr 0.1", "EK413", USAGE, "--train PATH"),
     "latency of a device that is not here": (

@@ -316,6 +316,32 @@ def test_an_interrupted_fine_tuning_ends_with_the_same_bytes(place, monkeypatch)
     assert not (place.folder / "stopped" / "tiny.finetuning").exists()
 
 
+def test_a_training_that_gets_no_better_ends_early_and_resumes(place, monkeypatch):
+    prune = {"epochs": 12, "patience": 1, "lr": 0.05}
+    whole = tuned(place, "impatient", prune=prune)
+    training = whole.pruning.training
+    assert training.best < len(training.losses) <= 12 or training.best == len(training.losses) == 12
+    assert training.steps == 7 * len(training.losses)
+    assert f"{len(training.losses)} of 12 epochs, number {training.best} kept, on " in " ".join(str(whole).split())
+    settle, seen = Tuner.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 10:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tuner, "settle", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(place, "impatiently", prune=prune)
+    with pytest.raises(EdgekitError, match="EK923"):
+        tuned(place, "impatiently", {"resume": True}, prune={**prune, "patience": 2})
+    resumed = tuned(place, "impatiently", {"resume": True}, prune=prune)
+    assert [file.sha256 for file in resumed.files] == [file.sha256 for file in whole.files]
+    assert resumed.pruning == whole.pruning
+
+
 IN_ROUNDS = {"macs": 0.5, "epochs": 5, "batch": 8, "rounds": 2}
 
 
@@ -646,6 +672,7 @@ def test_a_sparsity_that_is_none(place, value):
         ("EK307", {}, None),
         ("EK413", {"prune": {"macs": 0.7, "epochs": 3}}, None),
         ("EK413", {"prune": {"macs": 0.7, "rounds": 2}}, None),
+        ("EK413", {"prune": {"macs": 0.7, "patience": 2}}, None),
         ("EK922", {"prune": {"macs": 0.7}, "output": {"resume": True}}, None),
     ],
 )

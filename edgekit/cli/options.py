@@ -170,6 +170,16 @@ Epochs = Annotated[
         help="Fine-tune the pruned model on --train, this often. Default: 10, up to 100 where samples are few.",
     ),
 ]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        "--patience",
+        metavar="N",
+        min=1,
+        help="End the fine-tuning when N epochs brought no lower loss on samples kept apart, and keep the best epoch."
+        " Default: no, all epochs are seen and the last is kept.",
+    ),
+]
 
 # ---- [quantize] ------------------------------------------------------------------------------------------------------
 Precision = Annotated[

@@ -55,6 +55,7 @@ def prune(
     score: options.Score = None,
     rounds: options.Rounds = None,
     epochs: options.Epochs = None,
+    patience: options.Patience = None,
     train: options.Training = None,
     lr: options.LearningRate = None,
     train_batch: options.TrainBatch = None,

@@ -25,6 +25,7 @@ def quantize(
     score: options.Score = None,
     rounds: options.Rounds = None,
     epochs: options.Epochs = None,
+    patience: options.Patience = None,
     qat: options.Qat = None,
     train: options.Training = None,
     lr: options.LearningRate = None,

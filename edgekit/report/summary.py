@@ -298,6 +298,8 @@ def training_line(training: Training) -> str:
     """What training came to."""
     told = [name for name, used in _teachers(training).items() if used]
     epochs = units.plural(training.epochs, "epoch")
+    if training.best is not None:
+        epochs = f"{len(training.losses)} of {epochs}, number {training.best} kept,"
     said = f"{epochs} on {units.whole(training.samples)} samples of {training.where} ({' and '.join(told)})"
     before, after = training.before, training.after
     moved = [f"loss {before.loss:.4g} -> {after.loss:.4g}"]

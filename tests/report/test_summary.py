@@ -142,6 +142,8 @@ def test_a_training_in_a_line() -> None:
         "3 epochs on 49 000 samples of train.npz (the float model); on 1 000 others: loss 0.2 -> 0.15;"
         " not better, so not kept"
     )
+    early = replace(training, epochs=9, best=2)
+    assert summary.training_line(early).startswith("3 of 9 epochs, number 2 kept, on 49 000 samples")
     assert "(targets and the float model)" in summary.training_line(replace(training, labels=False))
     assert "training     3 epochs on" in str(replace(REPORT, training=training))
 
