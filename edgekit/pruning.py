@@ -23,7 +23,7 @@ from edgekit.reaching import Aim, Reached, Standing, counted, float_files, reach
 from edgekit.recipe import Recipe
 from edgekit.report import compose
 from edgekit.report.facts import PruningFacts, PruningRound, PruningTrial
-from edgekit.report.summary import GOAL_NAMES
+from edgekit.report.pruned import GOAL_NAMES
 from edgekit.run.checkpoint import check_checkpoint
 from edgekit.samples import Samples
 from edgekit.scoring import once, score, score_of

@@ -18,20 +18,17 @@ from edgekit import units
 from edgekit.outputs import REPORT_NAME
 from edgekit.plain import plain
 from edgekit.report.facts import USUAL_SCHEME, FileFacts, Report
+from edgekit.report.pruned import estimate_lines, pruning_lines, round_lines, sparsity_lines
 from edgekit.report.summary import (
     budget_in_words,
     calibration_doubts,
     distances_in_words,
-    estimate_lines,
     headline,
     is_integer,
     latency_doubts,
     peak_in_words,
     precision_shares,
-    pruning_lines,
-    round_lines,
     scale_spread,
-    sparsity_lines,
     training_line,
     warnings,
 )

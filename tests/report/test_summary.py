@@ -9,11 +9,10 @@ from edgekit import units
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
-from edgekit.report.facts import EstimatedLatency, PrunedGroup, PruningFacts, PruningRound, PruningTrial, UncutChannels
 from edgekit.report.terminal import to_text
 from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
-from tests.reports import MEMORY, MODEL, REPORT, SLOW, VERIFICATION, file, latency
+from tests.reports import MEMORY, PRUNED, REPORT, SLOW, VERIFICATION, file, latency
 
 
 def test_the_result_in_a_sentence() -> None:
@@ -146,122 +145,6 @@ def test_a_training_in_a_line() -> None:
     assert summary.training_line(early).startswith("3 of 9 epochs, number 2 kept, on 49 000 samples")
     assert "(targets and the float model)" in summary.training_line(replace(training, labels=False))
     assert "training     3 epochs on" in str(replace(REPORT, training=training))
-
-
-PRUNED = replace(
-    REPORT,
-    files=(file("float32 ONNX", 800_000), file("float32 TFLite", 700_000)),
-    quantization=None,
-    pruning=PruningFacts(
-        goal="latency",
-        asked=0.7,
-        reached=0.72,
-        score="norms",
-        macs=MODEL.macs // 2,
-        parameters=MODEL.parameters // 4,
-        unpruned_bytes={"unpruned ONNX": 1_200_000, "unpruned TFLite": 1_050_000},
-        groups=(
-            PrunedGroup(name="conv1", members=("conv1", "conv3"), channels=16, kept=16),
-            PrunedGroup(name="conv2", members=("conv2",), channels=32, kept=20),
-        ),
-        multiple=4,
-        trials=(
-            PruningTrial(left=0.6, costs={"float32 ONNX": 0.8}, how="measured"),
-            PruningTrial(left=0.5, costs={"float32 ONNX": 0.7}, how="measured"),
-        ),
-        uncut=tuple(UncutChannels(name=f"n{i}", channels=4, why=f"reason {i // 2}") for i in range(8)),
-    ),
-    verification=replace(
-        VERIFICATION,
-        scores=(
-            replace(VERIFICATION.scores[0], label="float32 PyTorch"),
-            replace(VERIFICATION.scores[0], drop=0.02, sqnr_db={"logits": 120.0}),
-            replace(VERIFICATION.scores[0], label="float32 TFLite", drop=0.03, sqnr_db={"logits": 40.0}),
-        ),
-        sqnr_against="float32 PyTorch",
-    ),
-    latencies=(
-        latency("unpruned ONNX", 1e-3),
-        latency("float32 ONNX", 0.5e-3),
-        latency("unpruned TFLite", 1e-3),
-        latency("float32 TFLite", 1.25e-3),
-    ),
-)
-
-
-def test_what_pruning_came_to() -> None:
-    left, where = summary.pruning_lines(PRUNED)
-    assert left == (
-        "40.6 M -> 20.3 M MACs (50.0 %), 270 k -> 67.4 k parameters (25.0 %); asked for 70.0 % of the latency, 72.0 %"
-        " reached, found by measuring 2 smaller models"
-    )
-    assert where == (
-        "12 of 48 channels cut, from 1 of 2 groups, in multiples of 4 or less (score: norms); 8 layers must keep"
-        " channels: reason 0; reason 1; reason 2; 1 other reason in report.json"
-    )
-    assert summary.pruning_lines(REPORT) == ("", "")
-
-
-def test_rounds_are_told_one_by_one() -> None:
-    assert summary.round_lines(PRUNED) == summary.round_lines(REPORT) == {}
-    training = Training(
-        where="train.npz",
-        epochs=1,
-        batch=64,
-        lr=0.01,
-        optimizer="adamw",
-        distilled=0.5,
-        labels=True,
-        samples=900,
-        held_out=100,
-        steps=14,
-        losses=(0.3,),
-        before=Judged(loss=0.9, top1=0.5),
-        after=Judged(loss=0.25, top1=0.8),
-        kept=True,
-    )
-    rounds = (
-        PruningRound(left=0.75, training=training),
-        PruningRound(left=0.5, training=replace(training, epochs=3, kept=False)),
-    )
-    report = replace(PRUNED, pruning=replace(PRUNED.pruning, rounds=rounds))
-    assert summary.round_lines(report)["rounds"] == (
-        "1: 75.0 % of the MACs, 1 epoch, loss 0.9 -> 0.25; 2: 50.0 % of the MACs, 3 epochs, loss 0.9 -> 0.25 (not kept)"
-    )
-    assert "rounds       1: 75.0 % of the MACs" in str(report)
-
-
-def test_an_estimated_latency_is_never_called_measured() -> None:
-    made = EstimatedLatency(
-        file="float32 TFLite",
-        device="raspberry-pi-4",
-        runtime="tflite",
-        version="2.7.1",
-        threads=4,
-        precision="int8",
-        evidence="A",
-        unpruned_s=0.02,
-        seconds=0.0144,
-        low_s=0.012,
-        high_s=0.017,
-        doubts=("a doubt",),
-    )
-    trials = tuple(replace(trial, how="estimated") for trial in PRUNED.pruning.trials)
-    report = replace(PRUNED, pruning=replace(PRUNED.pruning, trials=trials, estimates=(made,)))
-    left, _ = summary.pruning_lines(report)
-    assert left.endswith(
-        "asked for 70.0 % of the latency on raspberry-pi-4, 72.0 % reached by estimate, found by estimating 2 smaller"
-        " models"
-    )
-    assert summary.estimate_lines(report) == {
-        "estimated": "for raspberry-pi-4, not measured: float32 TFLite in int8 20.0 ms -> 14.4 ms (12.0 ms to 17.0 ms,"
-        " 90 %; tflite 2.7.1, 4 threads, evidence A); a doubt"
-    }
-    assert "estimated    for raspberry-pi-4" in str(report)
-    assert summary.warnings(report)[1] == (
-        "72.0 % of the latency on raspberry-pi-4 is left, estimated in the end; 70.0 % was asked for"
-    )
-    assert summary.estimate_lines(PRUNED) == summary.estimate_lines(REPORT) == {}
 
 
 def test_a_pruned_model_is_held_against_the_unpruned_one() -> None:
