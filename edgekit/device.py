@@ -40,10 +40,10 @@ class Sources(Section):
 
     runtimes: NonEmpty
     formats: NonEmpty
+    channel_multiple: str = ""
     onnx_activations: NonEmpty
     hard_swish: NonEmpty
     scheme: NonEmpty
-    channel_multiple: str = ""
 
 
 class Fact(Section):
@@ -157,21 +157,21 @@ class Accelerator(Section):
 class Device(Section):
     """The keys of a device's file.
 
-    runtimes, formats: what runs there, the usual one first; onnx_activations: the signedness that ONNX Runtime fuses;
+    runtimes, formats: what runs there, the usual one first; channel_multiple: what pruning rounds widths to, since a
+    kernel takes about as long for part of a block of channels as for all; onnx_activations: what ONNX Runtime fuses;
     hard_swish: whole, or as a depthwise convolution and a multiplication where its int8 kernel is slow; scheme: which
-    integers it takes (`quantize/scheme.py`); channel_multiple: what pruning rounds widths to, since a kernel takes
-    about as long for a part of a block of channels as for all of it. The sections after [source] stand where there are
-    facts; each says where it is from.
+    integers it takes (`quantize/scheme.py`). The sections after [source] stand where there are facts; each says where
+    it is from.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: NonEmpty
     runtimes: Annotated[tuple[Runtime, ...], Field(min_length=1)]
     formats: Annotated[tuple[Literal["onnx", "tflite"], ...], Field(min_length=1)]
+    channel_multiple: Annotated[int, Field(ge=1, le=256)] = 8
     onnx_activations: Literal["uint8", "int8"]
     hard_swish: Literal["decomposed", "whole"]
     scheme: Literal["default", "symmetric", "per-tensor"]
-    channel_multiple: Annotated[int, Field(ge=1, le=256)] = 8
     source: Sources
     compute: Compute = Compute()
     memory: Memory = Memory()
