@@ -1,6 +1,6 @@
 """Pruning real models: what is left of their MACs, their latency and their accuracy, as float and as INT8?
 
-    python benchmarks/pruning.py [NAME@MACS ...] [--epochs N] [--rival]
+    python benchmarks/pruning.py [NAME@MACS ...] [--epochs N] [--rounds N] [--rival]
 
 resnet20@50 is `edgekit prune --macs 50%` of ResNet-20, fine-tuned on the training images, then `edgekit quantize` of
 what came of it; resnet20@70 and dscnn@70 likewise, DS-CNN on the 278 clips of its calibration set, from the unpruned
@@ -62,7 +62,8 @@ def main(words: list[str]) -> None:
     require()
     goals = [word for word in words if "@" in word]
     goals = goals or [f"{name}@{left}" for name, case in CASES.items() for left in case.drops]
-    more = words[words.index("--epochs") : words.index("--epochs") + 2] if "--epochs" in words else []
+    said = [option for option in ("--epochs", "--rounds") if option in words]
+    more = [word for option in said for word in words[words.index(option) :][:2]]
     kept = []
     for goal in goals:
         name, left = goal.split("@")

@@ -47,7 +47,9 @@ class Options(TypedDict, total=False):
     latency: Number
     sparsity: Number
     score: Literal["norms", "l1", "factors", "activations", "taylor"]
+    rounds: int
     epochs: int
+    patience: int
     ranges: Literal["auto", "minmax", "percentile", "mse", "entropy"]
     effort: Literal["default", "high"]
     keep_float: Sequence[str]

@@ -179,6 +179,10 @@ def _check_training(given: bool, recipe: Recipe) -> None:
         raise _nothing_to_train_on("--qat trains the INT8 graph")
     if pruned and (said := said_of_training(recipe.prune)):
         raise _nothing_to_train_on(f"{TRAINING_KEYS[said[0][0]]} is for training the pruned model")
+    if recipe.prune.rounds > 1:
+        raise _nothing_to_train_on("--rounds cuts a model that was trained again after each of them")
+    if recipe.prune.patience is not None:
+        raise _nothing_to_train_on("--patience ends a training")
     if recipe.output.resume:
         raise _nothing_to_train_on("--resume goes on with a training")
 

@@ -36,10 +36,11 @@ were left out; B: fitted to 10 runs or more; C: fitted to fewer, or to few kinds
 
 
 class Sources(Section):
-    """Where each of a device's values is from, key by key."""
+    """Where each of a device's values is from, key by key; channel_multiple: empty where it is the default."""
 
     runtimes: NonEmpty
     formats: NonEmpty
+    channel_multiple: str = ""
     onnx_activations: NonEmpty
     hard_swish: NonEmpty
     scheme: NonEmpty
@@ -171,7 +172,8 @@ class Compiler(Section):
 class Device(Section):
     """The keys of a device's file.
 
-    runtimes, formats: what runs there, the usual one first; onnx_activations: the signedness that ONNX Runtime fuses;
+    runtimes, formats: what runs there, the usual one first; channel_multiple: what pruning rounds widths to, since a
+    kernel takes about as long for part of a block of channels as for all; onnx_activations: what ONNX Runtime fuses;
     hard_swish: whole, or as a depthwise convolution and a multiplication where its int8 kernel is slow; scheme: which
     integers it takes (`quantize/scheme.py`). The sections after [source] stand where there are facts; each says where
     it is from.
@@ -181,6 +183,7 @@ class Device(Section):
     title: NonEmpty
     runtimes: Annotated[tuple[Runtime, ...], Field(min_length=1)]
     formats: Annotated[tuple[Literal["onnx", "tflite"], ...], Field(min_length=1)]
+    channel_multiple: Annotated[int, Field(ge=1, le=256)] = 8
     onnx_activations: Literal["uint8", "int8"]
     hard_swish: Literal["decomposed", "whole"]
     scheme: Literal["default", "symmetric", "per-tensor"]
@@ -201,7 +204,15 @@ class Device(Section):
 
     @classmethod
     def from_toml(cls, path: Path) -> Device:
-        return held_against(cls, read_toml(path), f"'{path}'")
+        device = held_against(cls, read_toml(path), f"'{path}'")
+        if "channel_multiple" in device.model_fields_set and not device.source.channel_multiple:
+            raise EdgekitError(
+                "EK153",
+                f"'channel_multiple' is missing in [source] of '{path}'",
+                "the device gives one, and nothing says where it is from",
+                "add channel_multiple = ... there",
+            )
+        return device
 
 
 def device_names() -> tuple[str, ...]:

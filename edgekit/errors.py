@@ -277,9 +277,11 @@ PAGES: dict[str, Page] = {
     "EK305": Page(
         Exit.ENVIRONMENT,
         "latency cannot be predicted",
-        "A goal of latency is reached by measuring smaller and smaller models on this machine. For another device it"
-        " would have to be predicted, and the device's profile holds nothing to predict it from. Leave --device out to"
-        " measure here, or give a goal of MACs.",
+        "A goal of latency is reached by measuring smaller and smaller models on this machine, or with --device by"
+        " estimating them for that device. That takes parameters fitted to runs that were measured there (a guess from"
+        " a peak says no more than MACs do), a format that it reads, ops that they know of, and a model of a size that"
+        " they can speak of; edgekit profile FILE --device NAME says what can be said. Leave --device out to measure"
+        " here, or give a goal of MACs.",
     ),
     "EK306": Page(
         Exit.USAGE,

@@ -153,6 +153,8 @@ def pruning_facts(run: Run, facts: PruningFacts, graph: ir.Model, files: Files, 
         case "size":
             sizes = {file.artifact.label: file.artifact.size_bytes for file in files.floats}
             shares = _shares(run, sizes, facts.unpruned_bytes)
+        case _ if facts.estimates:
+            shares = [one.seconds / one.unpruned_s for one in facts.estimates]
         case _:
             medians = {latency.label: latency.median_s for latency in found.latencies}
             shares = _shares(run, medians, medians)

@@ -1,4 +1,4 @@
-"""How much to prune for a goal that only the finished file tells: bytes, or seconds measured.
+"""How much to prune for a goal that only the finished file tells: bytes, or seconds measured or estimated.
 
 The share of the MACs (or parameters) that is left is moved until the file keeps the goal. The cost is taken to lie on a
 straight line between the shares tried last on either side of the goal:
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from edgekit.errors import EdgekitError
-from edgekit.report.facts import PruningTrial
+from edgekit.report.facts import How, PruningTrial
 
 TRIALS = 8
 CLOSE = 0.02  # as near to the goal as this share of it is near enough
@@ -48,9 +48,10 @@ class Reached(Generic[C]):
 
 
 def reached(
-    goal: float, of: str, cut: Callable[[float], C], cost: Callable[[C], Costs], *, margin: float = 0.0
+    goal: float, of: str, cut: Callable[[float], C], cost: Callable[[C], Costs], how: How, *, margin: float = 0.0
 ) -> Reached[C]:
-    """of: what the goal is on, in words; margin: share of the goal to stay below it, for a cost that is measured.
+    """of: what the goal is on, in words; how: a cost is known; margin: share of the goal to stay below it, for one that
+    is measured.
 
     Raises EK303 where no trial keeps it.
     """
@@ -72,7 +73,7 @@ def reached(
         costs = known.get(candidate.cut_away)
         if costs is None:
             costs = known[candidate.cut_away] = cost(candidate)
-            trials.append(PruningTrial(left=candidate.left, costs=dict(costs)))
+            trials.append(PruningTrial(left=candidate.left, costs=dict(costs), how=how))
         most = max(costs.values())
         if most <= aim:
             under = (share, most)

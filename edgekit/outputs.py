@@ -21,8 +21,8 @@ class Outputs:
 
     stem: the model file's name without its suffix; names: file name by key; unkept: a folder inside `folder` for files
     that are only measured; checkpoint, finetuning: where an interrupted training of integers and of a pruned model are
-    kept, beside the files; measured: what a latency was found to take, so that a resumed run cuts alike; program: name
-    of the pruned model's file in PyTorch.
+    kept, beside the files; measured: what a latency was found to take, so that a resumed run cuts alike; of both there
+    is one per round of pruning (`of_round`); program: name of the pruned model's file in PyTorch.
     """
 
     def __init__(self, recipe: Recipe, keys: Sequence[FileKey], *, pruned: bool = False) -> None:
@@ -35,6 +35,7 @@ class Outputs:
         self.checkpoint = self.directory / f"{self.stem}{CHECKPOINT_SUFFIX}"
         self.finetuning = self.directory / f"{self.stem}{FINETUNING_SUFFIX}"
         self.measured = self.directory / f"{self.stem}{MEASURED_SUFFIX}"
+        self.rounds = recipe.prune.rounds
         self._staged = staging.staged(self.directory)
 
     def __enter__(self) -> Self:
@@ -49,8 +50,18 @@ class Outputs:
 
     def forget(self, *, finetuning: bool = False, training: bool = False) -> None:
         """The checkpoints of trainings that are over."""
-        for path in [self.finetuning, self.measured] * finetuning + [self.checkpoint] * training:
+        of_rounds = [self.of_round(path, n) for path in (self.finetuning, self.measured) for n in self.counted_rounds]
+        for path in of_rounds * finetuning + [self.checkpoint] * training:
             path.unlink(missing_ok=True)
+
+    @property
+    def counted_rounds(self) -> range:
+        return range(1, self.rounds + 1)
+
+    @staticmethod
+    def of_round(path: Path, number: int) -> Path:
+        """number: from 1 on, whose file has the plain name."""
+        return path if number == 1 else path.with_name(f"{path.name}.{number}")
 
     def keep(self, report: str) -> None:
         """Write the report beside the files."""

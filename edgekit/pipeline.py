@@ -18,6 +18,7 @@ from edgekit.capture import recognized
 from edgekit.data import Given
 from edgekit.device import Device, load_device
 from edgekit.errors import EdgekitError
+from edgekit.estimating import Target
 from edgekit.graph.check import checked
 from edgekit.integers import check_wishes, in_integers, resumes
 from edgekit.judging import Judge, Run, answering, named
@@ -54,8 +55,9 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     progress = Timed(progress)
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
     outputs = Outputs(recipe, keys, pruned=prunes)
+    target = None if device is None else Target(device, precision)
     if prunes:
-        check_pruning(recipe, device, outputs)
+        check_pruning(recipe, target, outputs)
     if recipe.qat.epochs is not None:
         check_checkpoint(outputs.checkpoint, resumes(recipe, outputs))
     recognized(start.source(recipe, given))
@@ -84,7 +86,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
             )
             graph, norms, pruning = whole, first_norm(captured.graph), None
             if prunes:
-                thin = thinned(run, whole)
+                thin = thinned(run, whole, target)
                 run, graph, norms, pruning = replace(run, cut=thin.cut), thin.graph, NO_NORMS, thin.facts
             steps = start.unrolled(graph, progress)
             integers = in_integers(run, device, scheme, steps, norms, workers, Judge(run, graph))
@@ -148,8 +150,9 @@ def _in_float(
     progress = Timed(progress)
     keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
     outputs = Outputs(recipe, keys, pruned=prunes)
+    target = None if device is None else Target(device, precision)
     if prunes:
-        check_pruning(recipe, device, outputs)
+        check_pruning(recipe, target, outputs)
     recognized(start.source(recipe, given))
     data = start.read(recipe, given, progress, calibrate=prunes and looks_at_data(recipe, given))
     start.check_budget(recipe, data, progress, calibrates=False)
@@ -174,7 +177,7 @@ def _in_float(
             )
             graph, pruning = whole, None
             if prunes:
-                thin = thinned(run, whole)
+                thin = thinned(run, whole, target)
                 run, graph, pruning = replace(run, cut=thin.cut), thin.graph, thin.facts
             steps = start.unrolled(graph, progress)
             peers: dict[Format, ir.Model] | None = {"onnx": graph, "tflite": steps} if prunes else None

@@ -3,41 +3,37 @@ fine-tuned where there are samples."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from edgekit import goals, units
-from edgekit.artifact import Format
+from edgekit import reaching, units
 from edgekit.capture import Loaded, Source, load
-from edgekit.device import Device
 from edgekit.errors import EdgekitError
+from edgekit.estimating import Target, check_estimable
 from edgekit.graph.check import checked
-from edgekit.graph.cost import parameters
-from edgekit.judging import Cut, Run, running
-from edgekit.lower import Lowered, lower
+from edgekit.graph.cost import macs_by_node
+from edgekit.judging import Cut, Run
+from edgekit.lower import Lowered
 from edgekit.outputs import Outputs
-from edgekit.profile import measure
-from edgekit.recipe import Goal, Recipe
+from edgekit.reaching import Aim, Reached, Standing, counted, float_files, reached
+from edgekit.recipe import Recipe
 from edgekit.report import compose
-from edgekit.report.facts import PruningFacts, PruningTrial
-from edgekit.report.json import to_json
+from edgekit.report.facts import PruningFacts, PruningRound, PruningTrial
+from edgekit.report.pruned import GOAL_NAMES
 from edgekit.run.checkpoint import check_checkpoint
 from edgekit.samples import Samples
 from edgekit.scoring import once, score, score_of
-from edgekit.simplify import unroll
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from edgekit.prune import Pruned, Score
+    from edgekit.prune import Pruned
     from edgekit.prune.sparsify import Sparse
     from edgekit.run.teach import Training
 
 EPOCHS, MOST_EPOCHS, STEPS = 10, 100, 500  # of fine-tuning: at least so many steps, where so many epochs have them
-MARGIN = 0.02  # share of a latency to stay below it: measured again, it comes out so much slower or faster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,40 +45,38 @@ class Thinned:
     facts: PruningFacts
 
 
-def check_pruning(recipe: Recipe, device: Device | None, outputs: Outputs) -> None:
-    """Before any work is done."""
-    wanted = recipe.prune
-    if wanted.latency is not None and device is not None:
-        raise EdgekitError(
-            "EK305",
-            f"cannot prune to a latency on '{device.name}'",
-            "its profile holds nothing to predict latency from, and this machine is another",
-            "leave --device out to measure on this machine, or give --macs instead",
-        )
+def check_pruning(recipe: Recipe, target: Target | None, outputs: Outputs) -> None:
+    """Before any work is done. target: None for this machine."""
+    if recipe.prune.latency is not None and target is not None:
+        check_estimable(target, recipe.output.formats)
     check_checkpoint(outputs.finetuning, recipe.output.resume)
+    for path in (outputs.of_round(outputs.finetuning, number) for number in outputs.counted_rounds[1:]):
+        if path.exists():
+            check_checkpoint(path, recipe.output.resume)
 
 
-def thinned(run: Run, graph: ir.Model) -> Thinned:
-    """graph: simplified, in float."""
-    from edgekit.prune import uncut  # not at the top: torch takes seconds to import
-
+def thinned(run: Run, graph: ir.Model, target: Target | None) -> Thinned:
+    """graph: simplified, in float; target: None for this machine."""
     wanted = run.recipe.prune
     unpruned = _unpruned_files(run, graph)
-    score_name = None if wanted.goal is None else score_of(run.recipe, run.data, graph)
-    pruned, trials = uncut(graph), tuple[PruningTrial, ...]()
-    if wanted.goal is not None and score_name is not None:
-        pruned, trials = _reached(run, graph, wanted.goal, score(score_name, run.recipe, run.data), unpruned)
+    found = _cut(run, graph, unpruned, target)
+    pruned = found.pruned
     sparse = _emptied(run, pruned.graph)
     if sparse is not None:
         pruned = replace(pruned, graph=checked(sparse.graph))
     tuned, training = pruned.graph, None
     mended: tuple[str, ...] = ()
     if run.data.training is not None:
-        tuned, training = _finetuned(run, pruned, graph, run.data.training, sparse)
+        tuned, training = _finetuned(run, pruned, graph, run.data.training, sparse, wanted.rounds)
     elif run.data.calibration is not None and not run.data.synthesized:
         tuned, mended = _mended(run, pruned, graph, run.data.calibration, sparse)
     program, notes = _program(run, tuned)
-    facts = compose.pruning_facts(wanted.goal, score_name, pruned, tuned, unpruned, trials, training)
+    scored_by = None if wanted.goal is None else score_of(run.recipe, run.data, graph)
+    facts = compose.pruning_facts(wanted.goal, scored_by, pruned, tuned, unpruned, found.trials, training)
+    if found.rounds and training is not None:
+        facts = replace(facts, rounds=(*found.rounds, _round(graph, pruned, training)))
+    if wanted.latency is not None and target is not None:
+        facts = replace(facts, estimates=reaching.estimates(run, tuned, unpruned, target))
     if sparse is not None:
         facts = replace(facts, sparsity=compose.sparsity_facts(wanted.sparsity, sparse, tuned))
     return Thinned(
@@ -95,117 +89,68 @@ def thinned(run: Run, graph: ir.Model) -> Thinned:
 # ---- how much --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """share: that was asked for."""
+@dataclass(frozen=True, kw_only=True)
+class _Cutting:
+    """pruned: not trained since its last cut; trials: as in `Reached`; rounds: that came before the last one."""
 
     pruned: Pruned
-    share: float
-
-    @property
-    def left(self) -> float:
-        return self.pruned.choice.share
-
-    @property
-    def cut_away(self) -> frozenset[int]:
-        return self.pruned.choice.gone
+    trials: Sequence[PruningTrial] = ()
+    rounds: tuple[PruningRound, ...] = ()
 
 
-def _reached(
-    run: Run, graph: ir.Model, goal: tuple[Goal, float], score: Score, unpruned: Sequence[Lowered]
-) -> tuple[Pruned, tuple[PruningTrial, ...]]:
-    from edgekit.prune import Goal as Aim  # not at the top: torch takes seconds to import
-    from edgekit.prune import prune
+def _cut(run: Run, graph: ir.Model, unpruned: Sequence[Lowered], target: Target | None) -> _Cutting:
+    """With all of its channels where the recipe has no goal for them."""
+    from edgekit.prune import uncut  # not at the top: torch takes seconds to import
 
+    if (goal := run.recipe.prune.goal) is None:
+        return _Cutting(pruned=uncut(graph))
     of, share = goal
-    scored = once(score)
-
-    def cut(share: float) -> _Candidate:
-        aim = Aim(of="macs" if of in ("macs", "latency") else "parameters", share=share)
-        return _Candidate(prune(graph, aim, scored), share)
-
-    match of:
-        case "macs" | "params":
-            with run.progress.step("pruning"):
-                return cut(share).pruned, ()
-        case "size":
-            with run.progress.step("pruning"):
-                found = goals.reached(share, "size", cut, lambda one: _sizes(run, one.pruned.graph, unpruned))
-        case "latency":
-            if run.recipe.output.resume and (known := _measured_before(run, share)) is not None:
-                return cut(known.share).pruned, known.trials
-            with run.progress.step("pruning, and measuring what is left"):
-                found = goals.reached(
-                    share,
-                    "latency",
-                    cut,
-                    lambda one: _latencies(run, one.pruned.graph, unpruned),
-                    margin=MARGIN,
-                )
-            if run.data.training is not None:
-                _remember(run, _Measured(share, found.candidate.share, found.trials))
-    return found.candidate.pruned, found.trials
+    aim = Aim(of=of, share=share, unpruned=unpruned, target=target, remembered=run.outputs.measured)
+    whole = _standing(run, graph)
+    found = reached(run, whole, aim)
+    if run.recipe.prune.rounds == 1:
+        return _Cutting(pruned=found.pruned, trials=found.trials)
+    return _in_rounds(run, whole, aim, found)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """asked: share of the latency that is to be left; share: of the MACs that keeps it."""
+def _in_rounds(run: Run, whole: Standing, aim: Aim, at_once: Reached) -> _Cutting:
+    """All rounds, but for the training that follows the last. at_once: that the goal can be reached, and about where.
 
-    asked: float
-    share: float
-    trials: tuple[PruningTrial, ...]
+    What the rounds leave of the measure that is counted falls by the same factor in each. Only the last has the goal
+    itself to keep, by files of what it leaves.
+    """
+    from edgekit.prune.rounds import joined  # not at the top: torch takes seconds to import
 
-
-def _remember(run: Run, found: _Measured) -> None:
-    """Measured again, a latency comes out a little different, and another cut has no use for a checkpoint."""
-    run.outputs.measured.write_text(to_json(found), encoding="utf-8")
-
-
-def _measured_before(run: Run, asked: float) -> _Measured | None:
-    """By the interrupted run; None where its goal was none of latency. Raises EK923 for a file that is none, or of
-    another latency."""
-    path = run.outputs.measured
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        trials = tuple(PruningTrial(left=float(one["left"]), costs=dict(one["costs"])) for one in found["trials"])
-        known = _Measured(float(found["asked"]), float(found["share"]), trials)
-    except (ValueError, KeyError, TypeError) as broken:
-        raise _not_measured(run, "it does not hold what an interrupted run measured") from broken
-    if known.asked != asked:
-        before, now = units.percent(known.asked), units.percent(asked)
-        raise _not_measured(run, f"it was measured for {before} of the latency, and {now} is asked for")
-    return known
+    assert run.data.training is not None, "rounds without training are refused"
+    rounds, measure = run.recipe.prune.rounds, counted(aim.of)
+    end = aim.share if measure == aim.of else at_once.pruned.choice.share
+    pruned, standing, told = None, whole, []
+    for number in range(1, rounds):
+        found = reached(run, standing, replace(aim, of=measure, share=end ** (number / rounds)))
+        pruned = found.pruned if pruned is None else joined(pruned, found.pruned)
+        left = f"{units.percent(pruned.choice.share)} of the {GOAL_NAMES[measure]}"
+        run.progress.note(f"round {number} of {rounds}: {left} left")
+        tuned, training = _finetuned(run, pruned, whole.graph, run.data.training, None, number)
+        told.append(_round(whole.graph, pruned, training))
+        pruned = replace(pruned, graph=tuned)
+        standing = _standing(run, whole.graph, pruned)
+    assert pruned is not None, "one round is none of several"
+    found = reached(run, standing, replace(aim, remembered=run.outputs.of_round(aim.remembered, rounds)))
+    return _Cutting(pruned=joined(pruned, found.pruned), trials=found.trials, rounds=tuple(told))
 
 
-def _not_measured(run: Run, why: str) -> EdgekitError:
-    return EdgekitError(
-        "EK923",
-        f"cannot resume from '{run.outputs.measured}'",
-        why,
-        f"delete it and '{run.outputs.finetuning.name}', and leave --resume out",
-    )
+def _standing(run: Run, whole: ir.Model, pruned: Pruned | None = None) -> Standing:
+    """pruned: what became of the whole, None before any cut."""
+    scored = once(score(score_of(run.recipe, run.data, whole), run.recipe, run.data))
+    if pruned is None:
+        return Standing(graph=whole, scored=scored)
+    began = {group.name: len(group.units) for group in pruned.channels.groups}
+    return Standing(graph=pruned.graph, scored=scored, left=pruned.choice.share, units=began)
 
 
-def _sizes(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mapping[str, float]:
-    whole = {file.artifact.format: file.artifact.size_bytes for file in unpruned}
-    files = _float_files(run, graph, "tried")
-    return {file.artifact.label: file.artifact.size_bytes / whole[file.artifact.format] for file in files}
-
-
-def _latencies(run: Run, graph: ir.Model, unpruned: Sequence[Lowered]) -> Mapping[str, float]:
-    """Of the medians, in runs that take turns."""
-    assert run.data.any is not None
-    sample = next(run.data.any.take([0]).batches(1)).inputs
-    files = _float_files(run, graph, "tried")
-    with running([*unpruned, *files], run.recipe) as runners:
-        latencies = {found.label: found.median_s for found in measure(runners, sample)}
-    whole = {file.artifact.format: latencies[file.artifact.label] for file in unpruned}
-    found = {file.artifact.label: latencies[file.artifact.label] / whole[file.artifact.format] for file in files}
-    costs = ", ".join(f"{label} {units.percent(cost)}" for label, cost in found.items())
-    run.progress.note(f"with {units.count(parameters(graph))} parameters, of the unpruned latency: {costs}")
-    return found
+def _round(whole: ir.Model, pruned: Pruned, training: Training) -> PruningRound:
+    macs, before = (sum(macs_by_node(graph).values()) for graph in (pruned.graph, whole))
+    return PruningRound(left=macs / before if before else 1.0, training=training)
 
 
 # ---- single weights --------------------------------------------------------------------------------------------------
@@ -226,9 +171,12 @@ def _emptied(run: Run, graph: ir.Model) -> Sparse | None:
 
 
 def _finetuned(
-    run: Run, pruned: Pruned, whole: ir.Model, samples: Samples, sparse: Sparse | None
+    run: Run, pruned: Pruned, whole: ir.Model, samples: Samples, sparse: Sparse | None, number: int
 ) -> tuple[ir.Model, Training]:
-    """pruned: as it was cut from the whole; sparse: with which weights at zero."""
+    """pruned: as it was cut from the whole; sparse: with which weights at zero; number: of the round, from 1 on.
+
+    Each round has a checkpoint of its own, from which its result follows without a step once it is over.
+    """
     from edgekit.prune.cut import survivors
     from edgekit.prune.finetune import finetune
     from edgekit.prune.sparsify import NO_MASKS
@@ -236,19 +184,22 @@ def _finetuned(
     from edgekit.run.train import Course
 
     prune, data = run.recipe.prune, run.recipe.data
+    epochs = prune.epochs or max(prune.rounds, _epochs(len(samples), prune.batch))
     course = Course(
-        epochs=prune.epochs or _epochs(len(samples), prune.batch),
+        epochs=_part(epochs, prune.rounds, number),
         batch=prune.batch,
         lr=prune.lr,
         optimizer=prune.optimizer,
         seed=data.seed,
         augment=prune.augment,
     )
+    checkpoint = run.outputs.of_round(run.outputs.finetuning, number)
     wanted = Wanted(
         course=course,
         distilled=prune.distill,
-        checkpoint=run.outputs.finetuning,
-        resume=run.recipe.output.resume,
+        checkpoint=checkpoint,
+        resume=run.recipe.output.resume and (number == 1 or checkpoint.exists()),
+        patience=prune.patience,
     )
     left, masks = survivors(pruned.channels, pruned.choice.gone), NO_MASKS if sparse is None else sparse.masks
     try:
@@ -262,6 +213,12 @@ def _finetuned(
 def _epochs(samples: int, batch: int) -> int:
     """What few samples need to come to anything, and many to come to an end."""
     return min(MOST_EPOCHS, max(EPOCHS, math.ceil(STEPS * batch / samples)))
+
+
+def _part(epochs: int, rounds: int, number: int) -> int:
+    """Of the epochs, for one round: what does not divide is the last one's, with most to mend."""
+    each = epochs // rounds
+    return each if number < rounds else epochs - each * (rounds - 1)
 
 
 def _mended(
@@ -287,27 +244,8 @@ def _mended(
 
 def _unpruned_files(run: Run, graph: ir.Model) -> list[Lowered]:
     """ONNX first: it answers for a model that came as ONNX."""
-    files = _float_files(run, graph, "unpruned", always_onnx=True)
+    files = float_files(run, graph, "unpruned", always_onnx=True)
     return [replace(file, artifact=replace(file.artifact, unpruned=True)) for file in files]
-
-
-def _float_files(run: Run, graph: ir.Model, name: str, *, always_onnx: bool = False) -> list[Lowered]:
-    """Where nobody keeps them; without a format that cannot express an op, as long as the other one can."""
-    formats: list[Format] = ["onnx"] if always_onnx or "onnx" in run.recipe.output.formats else []
-    formats += ["tflite"] if "tflite" in run.recipe.output.formats else []
-    run.outputs.unkept.mkdir(exist_ok=True)
-    made: list[Lowered] = []
-    refusal: EdgekitError | None = None
-    for format in formats:
-        steps = graph if format == "onnx" else checked(unroll(graph))
-        path = run.outputs.unkept / f"{name}.{format}"
-        try:
-            made.append(lower(steps, format, "float32", path, replace(run.wishes, io_int8=False)))
-        except EdgekitError as error:
-            refusal = error
-    if refusal is not None and not made:
-        raise refusal
-    return made
 
 
 def _program(run: Run, graph: ir.Model) -> tuple[Loaded | None, tuple[str, ...]]:

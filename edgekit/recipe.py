@@ -83,9 +83,11 @@ class Quantize(Section):
 class Prune(Section):
     """macs, params, size, latency: what is left of the unpruned model's at most, one of them; sparsity: share of the
     weights that are set to zero, of those that are left where channels are cut too, or 2:4; score: what tells which
-    channels matter, None for taylor where the samples to learn from have labels or targets, else norms; epochs: of
-    fine-tuning, where there are samples to train on, None for what suits their number; lr, batch, optimizer, distill,
-    augment: as in `Qat`, the unpruned model being the float one."""
+    channels matter, None for taylor where the samples to learn from have labels or targets, else norms; rounds: in
+    which channels are cut, each scored anew and trained for its part of the epochs; epochs: of fine-tuning, where there
+    are samples to train on, None for what suits their number; patience: of them without a lower loss on samples that
+    are not trained on, after which the best one is kept, None to see all and keep the last; lr, batch, optimizer,
+    distill, augment: as in `Qat`, the unpruned model being the float one."""
 
     macs: Share | None = None
     params: Share | None = None
@@ -93,7 +95,9 @@ class Prune(Section):
     latency: Share | None = None
     sparsity: Sparsity | None = None
     score: ScoreName | None = None
+    rounds: Count = 1
     epochs: Count | None = None
+    patience: Count | None = None
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
     batch: Batch = 64
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -301,6 +305,35 @@ def _check_pruning(prune: Prune) -> None:
         )
     if not said and prune.score is not None:
         raise EdgekitError("EK154", "--score says nothing by itself", "no channel is cut without a goal", ADD_A_GOAL)
+    if not said and prune.rounds > 1:
+        raise EdgekitError("EK154", "--rounds says nothing by itself", "no channel is cut without a goal", ADD_A_GOAL)
+    if prune.epochs is not None and prune.epochs < prune.rounds:
+        raise EdgekitError(
+            "EK154",
+            f"--rounds {prune.rounds} does not go with --epochs {prune.epochs}",
+            "each round is trained for its part of the epochs, one at least",
+            f"give --epochs {prune.rounds} or more, or fewer rounds",
+        )
+    if prune.patience is not None:
+        _check_patience(prune, prune.patience)
+
+
+def _check_patience(prune: Prune, patience: int) -> None:
+    if not prune.wanted:
+        raise EdgekitError(
+            "EK154",
+            "--patience says nothing by itself",
+            "it ends the fine-tuning of a pruned model, and nothing is pruned without a goal",
+            ADD_A_GOAL,
+        )
+    if prune.epochs is not None and patience >= prune.epochs // prune.rounds:
+        of_each = " in each round" if prune.rounds > 1 else ""
+        raise EdgekitError(
+            "EK154",
+            f"--patience {patience} does not go with --epochs {prune.epochs}",
+            f"there are {prune.epochs // prune.rounds} epochs{of_each}, so that it would end none early",
+            "give a smaller --patience, or more --epochs",
+        )
 
 
 def _check_training(recipe: Recipe) -> None:

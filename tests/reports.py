@@ -16,6 +16,7 @@ from edgekit.report import (
     Report,
     TensorFacts,
 )
+from edgekit.report.facts import PrunedGroup, PruningFacts, PruningTrial, UncutChannels
 from edgekit.verify.result import Agreement, Interval, LayerError, Ledger, LedgerRow, Score, Verification
 from tests.profile.flows import flow, tensor
 
@@ -177,5 +178,45 @@ LAYERED = replace(
     REPORT,
     verification=replace(
         VERIFICATION, layers=(LayerError(node="conv1", label="INT8 ONNX", sqnr_db=21.4, source="nets.py:12"),)
+    ),
+)
+
+PRUNED = replace(
+    REPORT,
+    files=(file("float32 ONNX", 800_000), file("float32 TFLite", 700_000)),
+    quantization=None,
+    pruning=PruningFacts(
+        goal="latency",
+        asked=0.7,
+        reached=0.72,
+        score="norms",
+        macs=MODEL.macs // 2,
+        parameters=MODEL.parameters // 4,
+        unpruned_bytes={"unpruned ONNX": 1_200_000, "unpruned TFLite": 1_050_000},
+        groups=(
+            PrunedGroup(name="conv1", members=("conv1", "conv3"), channels=16, kept=16),
+            PrunedGroup(name="conv2", members=("conv2",), channels=32, kept=20),
+        ),
+        multiple=4,
+        trials=(
+            PruningTrial(left=0.6, costs={"float32 ONNX": 0.8}, how="measured"),
+            PruningTrial(left=0.5, costs={"float32 ONNX": 0.7}, how="measured"),
+        ),
+        uncut=tuple(UncutChannels(name=f"n{i}", channels=4, why=f"reason {i // 2}") for i in range(8)),
+    ),
+    verification=replace(
+        VERIFICATION,
+        scores=(
+            replace(VERIFICATION.scores[0], label="float32 PyTorch"),
+            replace(VERIFICATION.scores[0], drop=0.02, sqnr_db={"logits": 120.0}),
+            replace(VERIFICATION.scores[0], label="float32 TFLite", drop=0.03, sqnr_db={"logits": 40.0}),
+        ),
+        sqnr_against="float32 PyTorch",
+    ),
+    latencies=(
+        latency("unpruned ONNX", 1e-3),
+        latency("float32 ONNX", 0.5e-3),
+        latency("unpruned TFLite", 1e-3),
+        latency("float32 TFLite", 1.25e-3),
     ),
 )

@@ -162,6 +162,28 @@ BAD = {
     "--score that is none": (f"prune {GOOD} --macs 70% --score l3", "EK189", USAGE, "'l3' is not"),
     "--epochs without a goal": (f"quantize {GOOD} --epochs 3", "EK154", USAGE, "--macs 70%"),
     "--epochs without --train": (f"prune {GOOD} --macs 70% --epochs 3", "EK413", USAGE, "--train PATH"),
+    "--rounds without --train": (f"prune {GOOD} --macs 70% --rounds 3", "EK413", USAGE, "--train PATH"),
+    "--rounds without a goal": (f"prune {GOOD} --sparsity 50% --rounds 3", "EK154", USAGE, "--macs 70%"),
+    "--rounds beyond --epochs": (
+        f"prune {GOOD} --macs 70% --train many.npz --rounds 3 --epochs 2",
+        "EK154",
+        USAGE,
+        "--epochs 3 or more",
+    ),
+    "--patience without --train": (f"prune {GOOD} --macs 70% --patience 3", "EK413", USAGE, "--train PATH"),
+    "--patience without a goal": (
+        f"quantize {GOOD} --train many.npz --qat 9 --patience 3",
+        "EK154",
+        USAGE,
+        "--macs 70%",
+    ),
+    "--patience beyond --epochs": (
+        f"prune {GOOD} --macs 70% --train many.npz --epochs 6 --rounds 2 --patience 3",
+        "EK154",
+        USAGE,
+        "a smaller --patience",
+    ),
+    "--rounds 0": (f"prune {GOOD} --macs 70% --rounds 0", "EK189", USAGE, "--rounds"),
     "--lr without --train": (f"prune {GOOD} --macs 70% --lr 0.1", "EK413", USAGE, "--train PATH"),
     "latency of a device that is not here": (
         f"prune {GOOD} --latency 60% --device raspberry-pi-4",

@@ -17,7 +17,9 @@ from edgekit.profile.terms import TERMS
 def test_every_device_reads(name: str) -> None:
     device = load_device(name)
     assert device.name == name
-    assert all(source.startswith(("spec: ", "measured: ", "fitted: ", "published: ")) for _, source in device.source)
+    said = {key: source for key, source in device.source if source or key != "channel_multiple"}
+    assert all(source.startswith(("spec: ", "measured: ", "fitted: ", "published: ")) for source in said.values())
+    assert ("channel_multiple" in said) == ("channel_multiple" in device.model_fields_set)
 
 
 def test_choices_that_runtimes_force() -> None:
@@ -25,6 +27,12 @@ def test_choices_that_runtimes_force() -> None:
     assert load_device("x86-64").hard_swish == "decomposed"
     assert load_device("raspberry-pi-5").onnx_activations == "int8"
     assert load_device("ethos-u55-128").formats == ("tflite",)
+
+
+def test_widths_that_kernels_like() -> None:
+    known = {name: load_device(name).channel_multiple for name in device_names()}
+    assert (known["stm32h743"], known["ethos-u55-128"], known["jetson-orin-nano"], known["x86-64"]) == (4, 16, 32, 16)
+    assert known["raspberry-pi-4"] == known["jetson-nano"] == 8  # Maxwell has no tensor cores
 
 
 @pytest.mark.parametrize("name", device_names())
@@ -92,6 +100,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ('"litert"', '"liteRT"', "EK152", "did you mean 'litert'?"),
         ('name = "x86-64"', "", "EK153", "add name = ..."),
         ('formats = "published', 'format = "published', "EK151", "did you mean 'formats'?"),
+        ('channel_multiple = "measured', '# "measured', "EK153", "add channel_multiple = ..."),
+        ("channel_multiple = 16", "channel_multiple = 0", "EK152", "give a value"),
         ("[source]", "[compute]\nclock_hz = { value = -1, status = 'spec' }\n[source]", "EK152", "give a value"),
         (
             "[source]",

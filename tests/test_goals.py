@@ -41,21 +41,22 @@ def test_the_largest_model_that_keeps_the_goal(goal, cost):
         seen.append(model.left)
         return {"a": cost(model.left), "b": 0.9 * cost(model.left)}
 
-    found = reached(goal, "size", cut, look)
+    found = reached(goal, "size", cut, look, "written")
     assert cost(found.candidate.left) <= goal
     assert cost(found.candidate.left + 0.1) > goal  # within two blocks of the best
     assert [trial.left for trial in found.trials] == seen
+    assert all(trial.how == "written" for trial in found.trials)
     assert len(seen) == len(set(seen)) <= TRIALS
 
 
 def test_a_margin_for_what_is_measured():
-    found = reached(0.5, "latency", cut, lambda model: {"a": model.left}, margin=0.15)
+    found = reached(0.5, "latency", cut, lambda model: {"a": model.left}, "measured", margin=0.15)
     assert found.candidate.left <= 0.5 * 0.85
 
 
 def test_out_of_reach():
     with pytest.raises(EdgekitError, match="20%") as refused:
-        reached(0.5, "latency", cut, lambda model: {"a": 0.6 + 0.4 * model.left})
+        reached(0.5, "latency", cut, lambda model: {"a": 0.6 + 0.4 * model.left}, "measured")
     assert refused.value.code == "EK303"
     assert "models that were tried has" in refused.value.why
 
@@ -65,7 +66,7 @@ def test_nothing_can_be_cut_at_all():
         raise EdgekitError("EK303", "cannot prune", "nothing goes", "ask for more")
 
     with pytest.raises(EdgekitError, match="nothing goes"):
-        reached(0.5, "size", refusing, lambda _: {"a": 1.0})
+        reached(0.5, "size", refusing, lambda _: {"a": 1.0}, "written")
 
 
 def test_another_error_is_passed_on():
@@ -73,4 +74,4 @@ def test_another_error_is_passed_on():
         raise EdgekitError("EK301", "there is nothing to prune", "no layers", "leave it")
 
     with pytest.raises(EdgekitError, match="EK301"):
-        reached(0.5, "size", refusing, lambda _: {"a": 1.0})
+        reached(0.5, "size", refusing, lambda _: {"a": 1.0}, "written")

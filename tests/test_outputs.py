@@ -6,7 +6,7 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.outputs import REPORT_NAME, Outputs
-from edgekit.recipe import Recipe, load_recipe
+from edgekit.recipe import Prune, Recipe, load_recipe
 
 
 def recipe(model: str, **output: object) -> Recipe:
@@ -30,6 +30,18 @@ def test_files_appear_together_and_unkept_ones_never(tmp_path: Path) -> None:
         outputs.keep("{}")
         assert not (tmp_path / "out" / "net.onnx").exists()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["net.onnx", REPORT_NAME]
+
+
+def test_each_round_of_pruning_has_a_checkpoint_and_all_are_forgotten(tmp_path: Path) -> None:
+    wanted = recipe("net.pt", directory=tmp_path).model_copy(update={"prune": Prune(macs=0.5, rounds=3)})
+    outputs = Outputs(wanted, [])
+    paths = [outputs.of_round(outputs.finetuning, number) for number in outputs.counted_rounds]
+    assert [path.name for path in paths] == ["net.finetuning", "net.finetuning.2", "net.finetuning.3"]
+    kept = [tmp_path / "net.training", tmp_path / "net.finetuning.4"]
+    for path in [*paths, outputs.measured, outputs.of_round(outputs.measured, 3), *kept]:
+        path.write_bytes(b"")
+    outputs.forget(finetuning=True)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def test_what_is_in_the_way(tmp_path: Path) -> None:

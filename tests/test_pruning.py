@@ -18,6 +18,8 @@ from edgekit import pipeline
 from edgekit.capture import Source, capture, load
 from edgekit.errors import EdgekitError
 from edgekit.graph import files
+from edgekit.graph.cost import parameters
+from edgekit.paths import devices_folder
 from edgekit.prune.finetune import Tuner
 from edgekit.pruning import _epochs
 from edgekit.quantize.qat import Student
@@ -108,6 +110,7 @@ def test_the_files_and_the_report(place):
     assert set(pruning["unpruned_bytes"]) == {"unpruned ONNX", "unpruned TFLite"}
     assert [group["channels"] for group in pruning["groups"]] == [32, 48]
     assert sum(group["kept"] for group in pruning["groups"]) < 80
+    assert pruning["multiple"] == 8
     assert pruning["uncut"][0]["why"] == "'scores' is an output of the model"
 
 
@@ -205,14 +208,75 @@ def test_latency_is_measured_in_every_runtime(place):
     assert found.pruning.reached is not None
 
 
+@pytest.fixture(scope="module")
+def board(place) -> str:
+    """A device where TFLite files, in either precision, take what their MACs take."""
+    head = (devices_folder() / "x86-64.toml").read_text(encoding="utf-8").replace('"x86-64"', '"board"', 1)
+    latency = """
+        [[latency]]
+        processor = "cpu"
+        runtime = "tflite"
+        threads = 1
+        precision = "{}"
+        evidence = "A"
+        families = ["one"]
+        runs = 30
+        median_error = 0.02
+        half_width = 0.1
+        noise = 0.05
+        macs = [10_000, 100_000_000]
+        cache_bytes = 0
+        seconds_per_mac = 1e-9
+        seconds = {{ mac = 1e-9, window_mac = 1e-9, run = 1e-4 }}
+        source = "fitted: in this test"
+    """
+    (place.folder / "board.toml").write_text(head + latency.format("int8") + latency.format("float32"))
+    return str(place.folder / "board.toml")
+
+
+def test_latency_on_a_device_is_estimated_and_called_that(place, board, monkeypatch):
+    monkeypatch.setattr("edgekit.reaching.measure", None)  # this machine's is not asked
+    recipe = place.recipe("board", prune={"latency": 0.8}).model_copy(update={"device": board})
+    found = pipeline.prune(recipe)
+    (one,) = found.pruning.estimates
+    assert (one.file, one.device, one.precision) == ("float32 TFLite", "board", "float32")
+    assert found.pruning.reached == one.seconds / one.unpruned_s <= 0.8
+    assert one.unpruned_s - one.seconds == pytest.approx(1e-9 * (found.model.macs - found.pruning.macs), rel=0.01)
+    assert all(trial.how == "estimated" and set(trial.costs) == {"float32 TFLite"} for trial in found.pruning.trials)
+    text = " ".join(str(found).split())
+    assert "of the latency on board" in text and "reached by estimate" in text
+    assert "estimated for board, not measured: float32 TFLite in float32" in text
+    assert not (place.folder / "board" / "tiny.measured").exists()
+    again = pipeline.prune(recipe.model_copy(update={"output": recipe.output.model_copy(update={"overwrite": True})}))
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in found.files]
+
+
+def test_widths_are_those_that_the_device_likes(place, board):
+    recipe = place.recipe("likes", prune={"macs": 0.7}).model_copy(update={"device": board})
+    found = pipeline.prune(recipe)
+    assert found.pruning.multiple == 16  # of x86-64, whose head the board has
+    assert {group.kept for group in found.pruning.groups} <= {8, 16, 24, 32, 40, 48}
+    assert "in multiples of 16 or less" in " ".join(str(found).split())
+
+
+def test_on_the_way_to_integers_they_are_what_is_estimated(place, board):
+    recipe = place.recipe("board8", prune={"latency": 0.8}).model_copy(update={"device": board})
+    found = pipeline.quantize(recipe)
+    assert [(one.file, one.precision) for one in found.pruning.estimates] == [("float32 TFLite", "int8")]
+    assert found.pruning.reached <= 0.8
+    with pytest.raises(EdgekitError, match="cannot prune to 1% of the latency on board") as refused:
+        pipeline.prune(place.recipe("tiny", prune={"latency": 0.01}).model_copy(update={"device": board}))
+    assert refused.value.code == "EK303"
+
+
 def test_without_samples_the_files_are_still_compared(place):
     found = pipeline.prune(place.recipe("bare", {}, prune={"macs": 0.7}))
     assert found.verification.sqnr_against == "float32 PyTorch"
     assert any("synthesised" in warning for warning in warnings(found))
 
 
-def tuned(place, out, output=None, **sections):
-    prune = {"macs": 0.7, "epochs": 3, "batch": 8}
+def tuned(place, out, output=None, prune=None, **sections):
+    prune = {"macs": 0.7, "epochs": 3, "batch": 8, **(prune or {})}
     return pipeline.prune(place.recipe(out, place.training(), output, prune=prune, **sections))
 
 
@@ -253,6 +317,146 @@ def test_an_interrupted_fine_tuning_ends_with_the_same_bytes(place, monkeypatch)
     assert not (place.folder / "stopped" / "tiny.finetuning").exists()
 
 
+def test_a_training_that_gets_no_better_ends_early_and_resumes(place, monkeypatch):
+    prune = {"epochs": 12, "patience": 1, "lr": 0.05}
+    whole = tuned(place, "impatient", prune=prune)
+    training = whole.pruning.training
+    assert training.best < len(training.losses) <= 12 or training.best == len(training.losses) == 12
+    assert training.steps == 7 * len(training.losses)
+    assert f"{len(training.losses)} of 12 epochs, number {training.best} kept, on " in " ".join(str(whole).split())
+    settle, seen = Tuner.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 10:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tuner, "settle", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(place, "impatiently", prune=prune)
+    with pytest.raises(EdgekitError, match="EK923"):
+        tuned(place, "impatiently", {"resume": True}, prune={**prune, "patience": 2})
+    resumed = tuned(place, "impatiently", {"resume": True}, prune=prune)
+    assert [file.sha256 for file in resumed.files] == [file.sha256 for file in whole.files]
+    assert resumed.pruning == whole.pruning
+
+
+IN_ROUNDS = {"macs": 0.5, "epochs": 5, "batch": 8, "rounds": 2}
+
+
+@pytest.fixture(scope="module")
+def rounds(place):
+    return pipeline.prune(place.recipe("rounds", place.training(), prune=IN_ROUNDS))
+
+
+def test_each_round_cuts_and_trains(place, rounds):
+    facts = rounds.pruning
+    assert facts.reached <= 0.5
+    assert [one.training.epochs for one in facts.rounds] == [2, 3]
+    first, last = facts.rounds
+    assert 0.5 < first.left <= 0.5**0.5
+    assert last.left == facts.reached
+    assert last.training == facts.training
+    assert {group.channels for group in facts.groups} == {32, 48}  # of the unpruned model
+    widths = {group.name: group.kept for group in facts.groups}
+    constants = onnx.load(place.folder / "rounds" / "tiny.onnx").graph.initializer
+    assert [widths["node_c"], widths["node_a"], 3, 3] in [list(tensor.dims) for tensor in constants]
+    text = " ".join(str(rounds).split())
+    assert f"rounds 1: {100 * first.left:.1f} % of the MACs, 2 epochs, loss " in text
+    assert "; 2: " in text
+    assert sorted(path.name for path in (place.folder / "rounds").iterdir()) == [
+        "report.json",
+        "tiny.onnx",
+        "tiny.pt2",
+        "tiny.tflite",
+    ]
+
+
+def test_one_round_is_what_is_done_without_saying_so(place):
+    whole = tuned(place, "one", prune={"rounds": 1})
+    said = tuned(place, "unsaid")
+    assert [file.sha256 for file in whole.files] == [file.sha256 for file in said.files]
+    assert said.pruning.rounds == ()
+
+
+@pytest.mark.parametrize("step", [5, 25])  # 16 steps in the first round, 24 in the second
+def test_an_interrupted_round_ends_with_the_same_bytes(place, rounds, monkeypatch, step):
+    settle, seen = Tuner.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == step:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    out = f"round{step}"
+    with monkeypatch.context() as patched:
+        patched.setattr(Tuner, "settle", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.prune(place.recipe(out, place.training(), prune=IN_ROUNDS))
+    left = sorted(path.name for path in (place.folder / out).iterdir())
+    assert left == ["tiny.finetuning", "tiny.finetuning.2"][: 1 if step < 16 else 2]
+    with pytest.raises(EdgekitError, match="EK924"):
+        pipeline.prune(place.recipe(out, place.training(), prune=IN_ROUNDS))
+    with pytest.raises(EdgekitError, match="EK923"):
+        pipeline.prune(place.recipe(out, place.training(), {"resume": True}, prune={**IN_ROUNDS, "lr": 0.02}))
+    resumed = pipeline.prune(place.recipe(out, place.training(), {"resume": True}, prune=IN_ROUNDS))
+    assert [file.sha256 for file in resumed.files] == [file.sha256 for file in rounds.files]
+    assert resumed.pruning == rounds.pruning
+    assert not list((place.folder / out).glob("*.finetuning*"))
+
+
+def test_the_checkpoint_of_a_later_round_is_not_lost_either(place):
+    (place.folder / "later").mkdir()
+    (place.folder / "later" / "tiny.finetuning.2").write_bytes(b"")
+    with pytest.raises(EdgekitError, match=r"EK924.*tiny\.finetuning\.2"):
+        pipeline.prune(place.recipe("later", place.training(), prune=IN_ROUNDS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goal", ["params", "size"])
+def test_rounds_for_other_goals(place, goal):
+    prune = {goal: 0.5, "epochs": 2, "batch": 16, "rounds": 2}
+    found = pipeline.prune(place.recipe(f"rounds-{goal}", place.training(), prune=prune))
+    assert found.pruning.reached <= 0.5
+    assert found.pruning.rounds[0].left > found.pruning.rounds[1].left
+
+
+@pytest.mark.slow
+def test_rounds_for_a_latency_are_measured_once_and_resumed(place, monkeypatch):
+    prune = {"latency": 0.7, "epochs": 4, "batch": 8, "rounds": 2}
+    whole = parameters(simplify(capture(load(Source(path=str(place.model), inputs={}), None)).graph))
+    monkeypatch.setattr("edgekit.reaching._latencies", lambda _, graph, __: {"float32 ONNX": parameters(graph) / whole})
+    settle, seen = Tuner.settle, []
+
+    def stopping(self, share):
+        seen.append(share)
+        if len(seen) == 20:
+            signal.raise_signal(signal.SIGINT)
+        settle(self, share)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tuner, "settle", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.prune(place.recipe("slow2", place.training(), prune=prune))
+    left = sorted(path.name for path in (place.folder / "slow2").iterdir())
+    assert left == ["tiny.finetuning", "tiny.finetuning.2", "tiny.measured", "tiny.measured.2"]
+    monkeypatch.setattr("edgekit.reaching._latencies", None)  # not measured again
+    pipeline.prune(place.recipe("slow2", place.training(), {"resume": True}, prune=prune))
+    assert not list((place.folder / "slow2").glob("tiny.[fm]*"))
+
+
+def test_rounds_on_a_device_and_with_zeros(place, board):
+    prune = {"latency": 0.6, "epochs": 2, "batch": 16, "rounds": 2, "sparsity": 0.5}
+    recipe = place.recipe("rounds-board", place.training(), prune=prune).model_copy(update={"device": board})
+    found = pipeline.prune(recipe)
+    assert found.pruning.reached <= 0.6
+    assert len(found.pruning.rounds) == 2
+    assert found.pruning.sparsity.zeros == pytest.approx(found.pruning.sparsity.weights / 2, abs=1)
+
+
 @pytest.mark.slow
 def test_a_resumed_run_for_a_latency_cuts_as_the_interrupted_one(place, monkeypatch):
     loss, seen = Tuner.settle, []
@@ -270,7 +474,7 @@ def test_a_resumed_run_for_a_latency_cuts_as_the_interrupted_one(place, monkeypa
     left = sorted(path.name for path in (place.folder / "slow").iterdir())
     assert left == ["tiny.finetuning", "tiny.measured"]
     measured = json.loads((place.folder / "slow" / "tiny.measured").read_text())
-    monkeypatch.setattr("edgekit.pruning._latencies", None)  # not measured again
+    monkeypatch.setattr("edgekit.reaching._latencies", None)  # not measured again
     resumed = pipeline.prune(place.recipe("slow", place.training(), {"resume": True}, prune=prune))
     assert [trial.costs for trial in resumed.pruning.trials] == [trial["costs"] for trial in measured["trials"]]
     assert not list((place.folder / "slow").glob("tiny.[fm]*"))
@@ -463,10 +667,13 @@ def test_a_sparsity_that_is_none(place, value):
     [
         ("EK303", {"prune": {"macs": 0.001}}, None),
         ("EK303", {"prune": {"size": 0.01}}, None),
-        ("EK305", {"prune": {"latency": 0.6}, "": {"device": "raspberry-pi-4"}}, None),
+        ("EK305", {"prune": {"latency": 0.6}, "": {"device": "raspberry-pi-4"}}, None),  # too small for it
+        ("EK305", {"prune": {"latency": 0.6}, "": {"device": "x86-64"}}, None),  # nothing was measured
         ("EK306", {"prune": {"macs": 0.7, "score": "taylor"}}, "samples-bare.npz"),
         ("EK307", {}, None),
         ("EK413", {"prune": {"macs": 0.7, "epochs": 3}}, None),
+        ("EK413", {"prune": {"macs": 0.7, "rounds": 2}}, None),
+        ("EK413", {"prune": {"macs": 0.7, "patience": 2}}, None),
         ("EK922", {"prune": {"macs": 0.7}, "output": {"resume": True}}, None),
     ],
 )

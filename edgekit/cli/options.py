@@ -131,7 +131,8 @@ Latency = Annotated[
     typer.Option(
         "--latency",
         metavar="SHARE",
-        help="Prune until at most this is left of the float file's latency, measured here. Default: no.",
+        help="Prune until at most this is left of the float file's latency, measured here, or estimated for --device."
+        " Default: no.",
     ),
 ]
 Sparsity = Annotated[
@@ -151,6 +152,15 @@ Score = Annotated[
         " (taylor). Default: taylor where the samples to learn from have labels or targets, else norms.",
     ),
 ]
+Rounds = Annotated[
+    int | None,
+    typer.Option(
+        "--rounds",
+        metavar="N",
+        min=1,
+        help="Cut in so many rounds, each scored anew and fine-tuned for its part of the epochs. Default: 1.",
+    ),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -158,6 +168,16 @@ Epochs = Annotated[
         metavar="N",
         min=1,
         help="Fine-tune the pruned model on --train, this often. Default: 10, up to 100 where samples are few.",
+    ),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        "--patience",
+        metavar="N",
+        min=1,
+        help="End the fine-tuning when N epochs brought no lower loss on samples kept apart, and keep the best epoch."
+        " Default: no, all epochs are seen and the last is kept.",
     ),
 ]
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit import units
 from edgekit.device import Device, Evidence, LatencyModel, load_device
 from edgekit.errors import EdgekitError
-from edgekit.profile.kernels import Kernel, kernels_of
+from edgekit.profile.kernels import Kernel, Precision, kernels_of
 from edgekit.profile.placement import Fallen, fallen_from
 from edgekit.profile.terms import of_kernel
 
@@ -88,12 +88,16 @@ class Estimate:
     doubts: tuple[str, ...] = ()
 
 
-def estimate(path: Path, device: Device) -> tuple[Estimate, ...]:
+def estimate(path: Path, device: Device, computing: Precision | None = None) -> tuple[Estimate, ...]:
     """One estimate per runtime that the device has parameters for, best known first; a guess where it has none.
 
+    computing: what a float file's kernels are taken to compute in, None for what they do; so it stands for the files
+    that are yet to be made of it, but for the ops that only these have (at their ends, say).
     Raises EK711 to EK715 where nothing can be said, EK710 where the file cannot be read.
     """
     kernels = kernels_of(path)
+    if computing is not None:
+        kernels = tuple(_computing_in(computing, kernel, device) for kernel in kernels)
     _check_known(path, kernels)
     if not device.latency:
         return (_guess(path, device, kernels),)
@@ -119,6 +123,14 @@ def estimate(path: Path, device: Device) -> tuple[Estimate, ...]:
 
 
 FLOATS = frozenset({"float32", "float16"})
+
+
+def _computing_in(precision: Precision, kernel: Kernel, device: Device) -> Kernel:
+    """Integer weights have a scale per channel, unless the device asks for another scheme."""
+    if kernel.precision not in FLOATS:
+        return kernel
+    per_channel = precision not in FLOATS and kernel.weights > 0 and device.scheme != "per-tensor"
+    return replace(kernel, precision=precision, per_channel=per_channel)
 
 
 def _holds_for(model: LatencyModel, precision: str) -> bool:

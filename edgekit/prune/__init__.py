@@ -9,12 +9,12 @@ import onnx_ir as ir
 
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
-from edgekit.prune.choose import Choice, Goal, choose
+from edgekit.prune.choose import MULTIPLE, Choice, Goal, choose
 from edgekit.prune.cut import cut
 from edgekit.prune.groups import Channels, channel_groups
 from edgekit.prune.score import Scores, norms
 
-__all__ = ["Goal", "Pruned", "prune", "uncut"]
+__all__ = ["MULTIPLE", "Goal", "Pruned", "prune", "uncut"]
 
 Score = Callable[[ir.Model, Channels], Scores]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -26,29 +26,37 @@ from edgekit.prune.groups import Channels, Group
 from edgekit.prune.labels import FIXED, Ids
 from edgekit.prune.score import Scores
 
-MULTIPLE = 8  # channels of a kernel's block, in float (AVX2: 8 floats) and in int8
+MULTIPLE = 8
+"""Channels of a kernel's block: 8 floats of AVX2, or the 8 columns of XNNPACK's float kernels for Arm. A device may ask
+for others. With AVX512, all kernels of both runtimes step at multiples of 16: 40 channels take 17 % less than 48 at
+best, and often as long, where 32 take 17 % to 66 % less (benchmarks/widths.py); finer widths are kept as the default,
+since what is pruned here mostly runs elsewhere.
+"""
 BLOCKS = 4  # a width is cut in at least so many blocks, smaller ones where need be
 FLOOR = 0.125  # of a group's units
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """share: of the unpruned graph's, at most; multiple: what widths are rounded to, where the group allows it;
-    floor: share of a group's units that stays."""
+    """share: of the graph's, at most; multiple: what widths are rounded to, where the group allows it; floor: share of
+    a group's units that stays; units: group -> how many it began with, where channels were cut before."""
 
     of: Literal["macs", "parameters"] = "macs"
     share: float
     multiple: int = MULTIPLE
     floor: float = FLOOR
+    units: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """kept: group -> positions among its units; gone: the units to cut; share: of the goal's measure that is left."""
+    """kept: group -> positions among its units; gone: the units to cut; share: of the goal's measure that is left;
+    multiple: what widths were rounded to, None where nothing was to be cut."""
 
     kept: Mapping[str, tuple[int, ...]]
     gone: frozenset[int]
     share: float
+    multiple: int | None = None
 
 
 def choose(graph: ir.Model, channels: Channels, scores: Scores, goal: Goal) -> Choice:
@@ -77,7 +85,7 @@ def choose(graph: ir.Model, channels: Channels, scores: Scores, goal: Goal) -> C
         gone[name] -= count
     kept = {name: tuple(sorted(order[name][gone[name] :].tolist())) for name in groups}
     cut = frozenset(groups[name].units[i] for name in groups for i in order[name][: gone[name]].tolist())
-    return Choice(kept=kept, gone=cut, share=ledger.left / ledger.whole)
+    return Choice(kept=kept, gone=cut, share=ledger.left / ledger.whole, multiple=goal.multiple)
 
 
 def _room_for(
@@ -105,13 +113,13 @@ def lines(channels: Channels, choice: Choice) -> Iterator[str]:
 
 def _block(group: Group, gone: int, goal: Goal) -> int:
     """Units to go next: what is over a multiple, then a multiple; 0 where the floor is reached."""
-    step = goal.multiple
-    while step > 1 and len(group.units) * group.channels < BLOCKS * step:
+    step, whole = goal.multiple, goal.units.get(group.name, len(group.units))
+    while step > 1 and whole * group.channels < BLOCKS * step:
         step //= 2
     step = max(1, step // group.channels)
     left = len(group.units) - gone
     count = left % step or step
-    least = max(step, math.ceil(goal.floor * len(group.units)))
+    least = max(step, math.ceil(goal.floor * whole))
     return count if left - count >= least else 0
 
 

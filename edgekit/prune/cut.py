@@ -117,13 +117,24 @@ def _addend(node: ir.Node, fold: Fold, channels: Channels, gone: Units) -> Array
 
 
 def _take_over(graph: ir.Model, node: ir.Node, addend: Array) -> None:
-    if node.op_type == "MatMul":
+    if node.op_type == "MatMul" and (behind := _added_before(node, addend)) is not None:
+        _set(graph, behind, 1, edit.float_tensor(_array(behind, 1) + addend))
+    elif node.op_type == "MatMul":
         _add_behind(graph, node, addend)
     elif len(node.inputs) > 2 and node.inputs[2] is not None:
         _set(graph, node, 2, edit.float_tensor(_array(node, 2) + addend))
     else:
         node.resize_inputs(3)
         node.replace_input_with(2, edit.add_constant(graph, f"{node.name}_bias", addend))
+
+
+def _added_before(node: ir.Node, addend: Array) -> ir.Node | None:
+    """The op of its own that an earlier cut put behind a product."""
+    readers = facts.consumers(node.outputs[0])
+    if len(readers) != 1 or readers[0].name != f"{node.name}_rest":
+        return None
+    found = facts.constant(readers[0].inputs[1])
+    return readers[0] if found is not None and found.shape == addend.shape else None
 
 
 def _add_behind(graph: ir.Model, node: ir.Node, addend: Array) -> None:

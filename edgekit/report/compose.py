@@ -146,6 +146,7 @@ def pruning_facts(
             )
             for group in channels.groups
         ),
+        multiple=pruned.choice.multiple,
         uncut=tuple(UncutChannels(name=one.name, channels=one.channels, why=one.why) for one in channels.blocked),
         trials=tuple(trials),
         training=training,

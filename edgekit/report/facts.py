@@ -6,7 +6,7 @@ Units are SI; shares and rates are 0..1. A `None` is an honest "not known" or "d
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgekit.report.json import to_json
 
@@ -156,13 +156,40 @@ class UncutChannels:
     why: str
 
 
+How = Literal["written", "measured", "estimated"]
+"""How a cost is known: bytes of a file, seconds here, or seconds on a device that is not at hand."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PruningTrial:
     """A smaller model that was tried for a goal. left: share of the MACs (of the parameters, where the goal is the
-    size); costs: file -> its cost as a share of the unpruned file's."""
+    size); costs: file -> its cost as a share of the unpruned file's; how: they are known."""
 
     left: float
     costs: dict[str, float]
+    how: How
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatedLatency:
+    """What a pruned model takes on a device that was not there, beside the unpruned one. Estimated, not measured.
+
+    file: label; precision: that its kernels were taken to compute in; evidence: A to D, as the device's file has it;
+    unpruned_s: of the unpruned model, from the same parameters; low_s, high_s: the 90 % interval of `seconds`.
+    """
+
+    file: str
+    device: str
+    runtime: str
+    version: str
+    threads: int
+    precision: str
+    evidence: str
+    unpruned_s: float
+    seconds: float
+    low_s: float
+    high_s: float
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,14 +219,25 @@ class SparsityFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PruningRound:
+    """One of several cuts. left: share of the unpruned model's MACs after it; training: what followed it."""
+
+    left: float
+    training: Training
+
+
+@dataclass(frozen=True, kw_only=True)
 class PruningFacts:
     """How channels were cut.
 
     goal: "macs", "params", "size" or "latency", None where no channel was cut; asked: share of the unpruned model's to
-    be left at most; reached: what is left, for latency as measured at the end in the slowest runtime, None where it was
-    not; score: what told which channels matter; macs, parameters: of the pruned model (`model` has those of the
-    unpruned one); unpruned_bytes: file of the unpruned model -> its size; trials: what was tried for a goal that only a
-    file tells; training: the fine-tuning, None without; sparsity: None where no weight was set to zero.
+    be left at most; reached: what is left, for latency as measured at the end in the slowest runtime, or as estimated
+    for another device, None where it is not known; score: what told which channels matter; macs, parameters: of the
+    pruned model (`model` has those of the unpruned one); multiple: what widths were rounded to, less where a group is
+    narrow, None where no channel was cut; unpruned_bytes: file of the unpruned model -> its size;
+    trials: what was tried for a goal that only a file tells; estimates: of the pruned model's latency on a device that
+    was not there, empty where it was measured here; training: the fine-tuning, of the last round where there are
+    several, None without; rounds: all of them where there are several; sparsity: None where no weight was set to zero.
     """
 
     goal: str | None
@@ -211,8 +249,11 @@ class PruningFacts:
     unpruned_bytes: dict[str, int]
     groups: tuple[PrunedGroup, ...]
     uncut: tuple[UncutChannels, ...]
+    multiple: int | None = None
     trials: tuple[PruningTrial, ...] = ()
+    estimates: tuple[EstimatedLatency, ...] = ()
     training: Training | None = None
+    rounds: tuple[PruningRound, ...] = ()
     sparsity: SparsityFacts | None = None
 
 

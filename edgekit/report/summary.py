@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgekit import units
 from edgekit.artifact import INTEGERS
 from edgekit.report.facts import BudgetFacts, FileFacts, Report
+from edgekit.report.pruned import UNPRUNED, goal_name
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
@@ -16,10 +16,7 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.run.teach import Training
     from edgekit.verify.result import Score, Verification
 
-GOAL_NAMES = {"macs": "MACs", "params": "parameters", "size": "file size", "latency": "latency"}
-REASONS_SAID = 3
 FAITHFUL_DB = 60.0  # float files of one graph that differ by more do not compute the same
-UNPRUNED = "unpruned"  # how a file of the unpruned model is labelled
 METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "mse": "MSE", "mae": "MAE", "sqnr": "SQNR"}
 
 
@@ -165,57 +162,6 @@ def calibration_doubts(report: Report) -> tuple[str, ...]:
     return tuple(f"calibration: {doubt.why}: {doubt.fix}" for doubt in report.calibration.doubts)
 
 
-def pruning_lines(report: Report) -> tuple[str, str]:
-    """What is left of the model, and where it was cut; empty without pruning."""
-    facts, model = report.pruning, report.model
-    if facts is None or facts.goal is None or facts.asked is None:
-        return "", ""
-    left = f"{units.count(model.parameters)} -> {units.count(facts.parameters)} parameters"
-    left += f" ({units.percent(facts.parameters / model.parameters)})"
-    if model.macs:
-        macs = f"{units.count(model.macs)} -> {units.count(facts.macs)} MACs ({units.percent(facts.macs / model.macs)})"
-        left = f"{macs}, {left}"
-    goal = GOAL_NAMES[facts.goal]
-    asked = f"asked for {units.percent(facts.asked)} of the {goal}"
-    if facts.goal in ("size", "latency") and facts.reached is not None:
-        asked += f", {units.percent(facts.reached)} reached"
-    if facts.trials:
-        how = "measuring" if facts.goal == "latency" else "writing"
-        asked += f", found by {how} {units.plural(len(facts.trials), 'smaller model')}"
-    cut = [group for group in facts.groups if group.kept < group.channels]
-    where = f"{sum(g.channels - g.kept for g in cut)} of {sum(g.channels for g in facts.groups)} channels cut"
-    where += f", from {len(cut)} of {units.plural(len(facts.groups), 'group')} (score: {facts.score})"
-    reasons = Counter(one.why for one in facts.uncut)
-    if reasons:
-        layers = len({one.name for one in facts.uncut})
-        why = "; ".join(reason for reason, _ in reasons.most_common(REASONS_SAID))
-        others = units.plural(max(0, len(reasons) - REASONS_SAID), "other reason")
-        more = f"; {others} in report.json" if len(reasons) > REASONS_SAID else ""
-        where += f"; {units.plural(layers, 'layer')} must keep channels: {why}{more}"
-    return f"{left}; {asked}", where
-
-
-def sparsity_lines(report: Report) -> dict[str, str]:
-    """Which weights are zero, and what that wins; empty where none was set to zero."""
-    facts = report.pruning.sparsity if report.pruning is not None else None
-    if facts is None:
-        return {}
-    share = units.percent(facts.zeros / facts.weights)
-    said = f"{share} of {units.count(facts.weights)} weights are zero; asked for {facts.asked}"
-    if facts.dense:
-        reasons = Counter(layer.why for layer in facts.dense).most_common(REASONS_SAID)
-        said += f"; {units.plural(len(facts.dense), 'layer')} without: {'; '.join(why for why, _ in reasons)}"
-    sizes = []
-    for label, size in facts.deflated_bytes.items():
-        if label.startswith(UNPRUNED):
-            continue
-        before = facts.deflated_bytes.get(f"{UNPRUNED} {label.rpartition(' ')[2]}")
-        unpruned = "" if before is None else f" (unpruned {units.size(before)})"
-        sizes.append(f"{label} {units.size(size)}{unpruned}")
-    won = "; ".join(f"{runtime}: {what}" for runtime, what in facts.speed_ups.items())
-    return {"sparsity": said, "deflated": f"{', '.join(sizes)}; zlib, level {facts.level}", "speed-up": won}
-
-
 def _of_pruning(report: Report) -> list[str]:
     """What a pruned model does not do as it should."""
     facts = report.pruning
@@ -227,8 +173,9 @@ def _of_pruning(report: Report) -> list[str]:
     elif not facts.training.kept:
         said.append("accuracy was not restored: fine-tuning made it no better, so it was not kept; give a smaller --lr")
     if facts.goal is not None and facts.asked is not None and (facts.reached or 0.0) > facts.asked:
-        of, got = GOAL_NAMES[facts.goal], units.percent(facts.reached or 0.0)
-        said.append(f"{got} of the {of} is left, measured in the end; {units.percent(facts.asked)} was asked for")
+        got, how = units.percent(facts.reached or 0.0), "estimated" if facts.estimates else "measured"
+        asked = f"{units.percent(facts.asked)} was asked for"
+        said.append(f"{got} of the {goal_name(facts)} is left, {how} in the end; {asked}")
     if _over_in_float(report):
         said.append("the pruned model is over the budget in float already: prune less, or fine-tune it for longer")
     if report.verification is not None and report.verification.sqnr_against is not None:
@@ -259,6 +206,8 @@ def training_line(training: Training) -> str:
     """What training came to."""
     told = [name for name, used in _teachers(training).items() if used]
     epochs = units.plural(training.epochs, "epoch")
+    if training.best is not None:
+        epochs = f"{len(training.losses)} of {epochs}, number {training.best} kept,"
     said = f"{epochs} on {units.whole(training.samples)} samples of {training.where} ({' and '.join(told)})"
     before, after = training.before, training.after
     moved = [f"loss {before.loss:.4g} -> {after.loss:.4g}"]

@@ -12,7 +12,8 @@ from rich.text import Text
 from edgekit import units
 from edgekit.plain import plain
 from edgekit.report.facts import Report
-from edgekit.report.summary import UNPRUNED, base_of, is_integer, metric_name, ups_of, value_in_words
+from edgekit.report.pruned import UNPRUNED
+from edgekit.report.summary import base_of, is_integer, metric_name, ups_of, value_in_words
 
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency

@@ -18,6 +18,7 @@ from edgekit import units
 from edgekit.outputs import REPORT_NAME
 from edgekit.plain import plain
 from edgekit.report.facts import USUAL_SCHEME, FileFacts, Report
+from edgekit.report.pruned import estimate_lines, pruning_lines, round_lines, sparsity_lines
 from edgekit.report.summary import (
     budget_in_words,
     calibration_doubts,
@@ -27,9 +28,7 @@ from edgekit.report.summary import (
     latency_doubts,
     peak_in_words,
     precision_shares,
-    pruning_lines,
     scale_spread,
-    sparsity_lines,
     training_line,
     warnings,
 )
@@ -105,7 +104,7 @@ def _model_lines(report: Report) -> Table:
         judged = f"judged on {units.whole(report.data.evaluation_count)} of {plain(report.data.evaluation)}"
         grid.add_row(_key("data"), Text(judged))
     pruned = dict(zip(("pruned", "channels"), pruning_lines(report), strict=True))
-    for word, line in (pruned | sparsity_lines(report)).items():
+    for word, line in (pruned | round_lines(report) | estimate_lines(report) | sparsity_lines(report)).items():
         if line:
             grid.add_row(_key(word), Text(plain(line)))
     return grid

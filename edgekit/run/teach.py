@@ -23,7 +23,7 @@ from edgekit.run.checkpoint import Checkpoint
 from edgekit.run.objective import Objective, answers_of
 from edgekit.run.one_thread import one_thread
 from edgekit.run.torch_view import to_torch
-from edgekit.run.train import Course, Trainee, train
+from edgekit.run.train import Course, Patience, Trainee, train
 from edgekit.samples import Samples, choose
 
 HELD_OUT_SHARE, HELD_OUT_AT_MOST = 0.1, 1000
@@ -35,12 +35,14 @@ AT_ONCE = 64
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """course: how to train; distilled: share of the float model's answers in the loss; checkpoint: where an interrupted
-    training is kept; resume: go on from there."""
+    training is kept; resume: go on from there; patience: epochs without a lower loss on the samples kept apart that end
+    it, None to see all of them."""
 
     course: Course
     distilled: float
     checkpoint: Path
     resume: bool
+    patience: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,9 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What came of it. where: the user's name for the samples; samples: trained on; held_out: kept apart to judge by;
-    losses: mean over each epoch; before, after: of the student's graphs; kept: False where it was not better."""
+    """What came of it. where: the user's name for the samples; epochs: at most; samples: trained on; held_out: kept
+    apart to judge by; losses: mean over each epoch; before, after: of the student's graphs; kept: False where it was
+    not better; best: the epoch that it is, from 1 on, None where it is the last in any case."""
 
     where: str
     epochs: int
@@ -71,6 +74,7 @@ class Training:
     before: Judged
     after: Judged
     kept: bool
+    best: int | None = None
 
 
 class Result(Protocol):
@@ -97,8 +101,13 @@ def teach(
     """before: the student's graph as it was; samples: named as its inputs. Raises EK925 for too few samples."""
     held_out, rest = parted(samples)
     course = wanted.course.fitting(len(rest))
-    kept = Checkpoint(wanted.checkpoint, _identity(student, course, told, (rest, held_out)), wanted.resume)
-    history = train(student, rest, course, progress, kept)
+    identity = _identity(student, course, told, (rest, held_out))
+    patience = None
+    if wanted.patience is not None:
+        identity = f"{identity}|{wanted.patience}"
+        patience = Patience(wanted.patience, lambda: judged(checked(student.result().graph), told, held_out).loss)
+    kept = Checkpoint(wanted.checkpoint, identity, wanted.resume)
+    history = train(student, rest, course, progress, kept, patience)
     trained = student.result()
     with progress.step("judging what was learned", 2 * len(held_out)) as advance:
         was, became = (judged(one, told, held_out) for one in (before, checked(trained.graph)))
@@ -118,6 +127,7 @@ def teach(
         before=was,
         after=became,
         kept=became.loss < was.loss,
+        best=history.best,
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -85,32 +85,49 @@ class Trainee(Protocol):
         """Told before every step how much of the training is over, and again after a checkpoint was read."""
 
 
+@dataclass(frozen=True)
+class Patience:
+    """When to end early. epochs: without a lower loss on samples that are not trained on, which `judge` tells."""
+
+    epochs: int
+    judge: Callable[[], float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """losses: mean over each epoch; steps: taken in all; samples: that were trained on."""
+    """losses: mean over each epoch; steps: taken in all; samples: that were trained on; best: the epoch that the
+    tensors are from, from 1 on, None where it is the last whatever it was worth."""
 
     losses: tuple[float, ...]
     steps: int
     samples: int
+    best: int | None = None
 
 
 def train(
-    trainee: Trainee, samples: Samples, course: Course, progress: Progress, kept: Checkpoint | None = None
+    trainee: Trainee,
+    samples: Samples,
+    course: Course,
+    progress: Progress,
+    kept: Checkpoint | None = None,
+    patience: Patience | None = None,
 ) -> History:
-    """Train in place. kept: where to leave checkpoints, and whether to go on from one.
+    """Train in place. kept: where to leave checkpoints, and whether to go on from one; patience: None to see all epochs
+    and keep the last.
 
     Raises EK921 where the loss is no number any more; Ctrl-C leaves a checkpoint first.
     """
     check_augmentable(samples, course.augment)
-    place = _Place(steps=course.steps(len(samples)))
+    place, best = _Place(steps=course.steps(len(samples))), None
     optimizer = _optimizer(trainee, course)
     if kept is not None and (found := kept.read()) is not None:
-        place = _restored(found, trainee, optimizer)
+        place, best = _restored(found, trainee, optimizer), _best_in(found)
+    ended = _tried_enough(place, best, patience)
     said = "training" if place.step == 0 else f"training, from step {place.step} of {place.steps} on"
     with one_thread(), _shards() as pool, progress.step(said, (place.steps - place.step) * course.batch) as advance:
         saved = monotonic()
         with _interruptible() as interrupted:
-            for batch in _batches(samples, course, place.step):
+            for batch in () if ended else _batches(samples, course, place.step):
                 trainee.settle(place.step / place.steps)
                 loss = _stepped(trainee, batch, optimizer, pool, course.lr * _cosine(place))
                 if not math.isfinite(loss):
@@ -119,14 +136,26 @@ def train(
                 advance(len(batch.ids))
                 if place.between_epochs:
                     progress.note(f"epoch {len(place.losses)} of {course.epochs}: loss {place.losses[-1]:.4g}")
+                    best = _judged(patience, place, best, trainee)
+                    ended = _tried_enough(place, best, patience)
                 if kept is None:
                     interrupted.raise_now()
                 elif interrupted.now or place.between_epochs or monotonic() - saved > SAVED_EVERY_S:
-                    kept.write(_state(place, trainee, optimizer))
+                    kept.write({**_state(place, trainee, optimizer), **({} if best is None else _kept_best(best))})
                     saved = monotonic()
                     interrupted.raise_now(f"training stopped at step {place.step} of {place.steps}; --resume goes on")
+                if ended and best is not None:
+                    progress.note(f"epoch {best.epoch} stays the best: done")
+                    break
+        if best is not None:
+            _take(best, trainee)
         trainee.settle(1.0)
-    return History(losses=place.losses, steps=place.steps, samples=len(samples))
+    return History(
+        losses=place.losses,
+        steps=place.step,
+        samples=len(samples),
+        best=None if best is None else best.epoch,
+    )
 
 
 def per_epoch(samples: int, batch: int) -> int:
@@ -245,6 +274,48 @@ def _restored(found: checkpoint.State, trainee: Trainee, optimizer: torch.optim.
             learned.tensor.copy_(found["learned"][name])
     optimizer.load_state_dict(found["optimizer"])
     return _Place(steps=found["steps"], step=found["step"], total=found["total"], losses=tuple(found["losses"]))
+
+
+# ---- the best epoch --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Best:
+    """epoch: from 1 on; loss: on samples that are not trained on; tensors: by name, as they were."""
+
+    epoch: int
+    loss: float
+    tensors: Mapping[str, Tensor]
+
+
+def _judged(patience: Patience | None, place: _Place, best: _Best | None, trainee: Trainee) -> _Best | None:
+    """Between epochs."""
+    if patience is None:
+        return None
+    trainee.settle(place.step / place.steps)
+    loss = patience.judge()
+    if best is not None and not loss < best.loss:
+        return best
+    tensors = {name: learned.tensor.detach().clone() for name, learned in trainee.learned.items()}
+    return _Best(epoch=len(place.losses), loss=loss, tensors=tensors)
+
+
+def _tried_enough(place: _Place, best: _Best | None, patience: Patience | None) -> bool:
+    return patience is not None and best is not None and len(place.losses) - best.epoch >= patience.epochs
+
+
+def _take(best: _Best, trainee: Trainee) -> None:
+    with torch.no_grad():
+        for name, learned in trainee.learned.items():
+            learned.tensor.copy_(best.tensors[name])
+
+
+def _kept_best(best: _Best) -> checkpoint.State:
+    return {"best": {"epoch": best.epoch, "loss": best.loss, "tensors": dict(best.tensors)}}
+
+
+def _best_in(found: checkpoint.State) -> _Best | None:
+    return _Best(**found["best"]) if "best" in found else None
 
 
 # ---- being stopped ---------------------------------------------------------------------------------------------------

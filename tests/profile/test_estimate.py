@@ -168,6 +168,20 @@ ACCELERATOR = Accelerator(
 )
 
 
+def test_a_float_file_stands_for_the_integers_that_are_made_of_it(tmp_path: Path) -> None:
+    (made,) = estimate(tflite_file(tmp_path), device(MODEL))
+    (asked,) = estimate(tflite_file(tmp_path, integers=False), device(MODEL), "int8")
+    assert asked.precision == "int8"
+    at_the_ends = {"QUANTIZE", "DEQUANTIZE"}
+    inner = sum(part.seconds for part in made.ops if part.name not in at_the_ends)
+    assert asked.seconds - 1e-4 == pytest.approx(inner, rel=1e-9)
+    picky = ACCELERATOR.model_copy(update={"weights": "per-tensor", "ops": (*ACCELERATOR.ops, "DEPTHWISE_CONV_2D")})
+    npu, cpu = MODEL.model_copy(update={"processor": "npu"}), MODEL.model_copy(update={"evidence": "C"})
+    for scheme, fallen in (("default", 4), ("per-tensor", 0)):
+        there = device(npu, cpu, accelerator=picky, scheme=scheme)
+        assert len(estimate(tflite_file(tmp_path, integers=False), there, "int8")[0].fallen) == fallen
+
+
 def test_ops_that_leave_the_accelerator(tmp_path: Path) -> None:
     path = tflite_file(tmp_path)
     npu = MODEL.model_copy(update={"processor": "npu", "runtime": "edgetpu", "evidence": "A"})

@@ -9,11 +9,10 @@ from edgekit import units
 from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
-from edgekit.report.facts import PrunedGroup, PruningFacts, PruningTrial, UncutChannels
 from edgekit.report.terminal import to_text
 from edgekit.run.teach import Judged, Training
 from edgekit.verify.result import Interval
-from tests.reports import MEMORY, MODEL, REPORT, SLOW, VERIFICATION, file, latency
+from tests.reports import MEMORY, PRUNED, REPORT, SLOW, VERIFICATION, file, latency
 
 
 def test_the_result_in_a_sentence() -> None:
@@ -142,61 +141,10 @@ def test_a_training_in_a_line() -> None:
         "3 epochs on 49 000 samples of train.npz (the float model); on 1 000 others: loss 0.2 -> 0.15;"
         " not better, so not kept"
     )
+    early = replace(training, epochs=9, best=2)
+    assert summary.training_line(early).startswith("3 of 9 epochs, number 2 kept, on 49 000 samples")
     assert "(targets and the float model)" in summary.training_line(replace(training, labels=False))
     assert "training     3 epochs on" in str(replace(REPORT, training=training))
-
-
-PRUNED = replace(
-    REPORT,
-    files=(file("float32 ONNX", 800_000), file("float32 TFLite", 700_000)),
-    quantization=None,
-    pruning=PruningFacts(
-        goal="latency",
-        asked=0.7,
-        reached=0.72,
-        score="norms",
-        macs=MODEL.macs // 2,
-        parameters=MODEL.parameters // 4,
-        unpruned_bytes={"unpruned ONNX": 1_200_000, "unpruned TFLite": 1_050_000},
-        groups=(
-            PrunedGroup(name="conv1", members=("conv1", "conv3"), channels=16, kept=16),
-            PrunedGroup(name="conv2", members=("conv2",), channels=32, kept=20),
-        ),
-        trials=(
-            PruningTrial(left=0.6, costs={"float32 ONNX": 0.8}),
-            PruningTrial(left=0.5, costs={"float32 ONNX": 0.7}),
-        ),
-        uncut=tuple(UncutChannels(name=f"n{i}", channels=4, why=f"reason {i // 2}") for i in range(8)),
-    ),
-    verification=replace(
-        VERIFICATION,
-        scores=(
-            replace(VERIFICATION.scores[0], label="float32 PyTorch"),
-            replace(VERIFICATION.scores[0], drop=0.02, sqnr_db={"logits": 120.0}),
-            replace(VERIFICATION.scores[0], label="float32 TFLite", drop=0.03, sqnr_db={"logits": 40.0}),
-        ),
-        sqnr_against="float32 PyTorch",
-    ),
-    latencies=(
-        latency("unpruned ONNX", 1e-3),
-        latency("float32 ONNX", 0.5e-3),
-        latency("unpruned TFLite", 1e-3),
-        latency("float32 TFLite", 1.25e-3),
-    ),
-)
-
-
-def test_what_pruning_came_to() -> None:
-    left, where = summary.pruning_lines(PRUNED)
-    assert left == (
-        "40.6 M -> 20.3 M MACs (50.0 %), 270 k -> 67.4 k parameters (25.0 %); asked for 70.0 % of the latency, 72.0 %"
-        " reached, found by measuring 2 smaller models"
-    )
-    assert where == (
-        "12 of 48 channels cut, from 1 of 2 groups (score: norms); 8 layers must keep channels: reason 0; reason 1;"
-        " reason 2; 1 other reason in report.json"
-    )
-    assert summary.pruning_lines(REPORT) == ("", "")
 
 
 def test_a_pruned_model_is_held_against_the_unpruned_one() -> None:

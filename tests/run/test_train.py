@@ -8,7 +8,7 @@ import torch
 from edgekit.errors import EdgekitError
 from edgekit.progress import SILENT
 from edgekit.run.checkpoint import Checkpoint
-from edgekit.run.train import Course, Learned, _batches, train
+from edgekit.run.train import Course, Learned, Patience, _batches, train
 from edgekit.samples import load_samples
 
 RNG = np.random.default_rng(0)
@@ -214,3 +214,56 @@ def test_what_is_no_image_is_not_changed_like_one() -> None:
     with pytest.raises(EdgekitError) as refused:
         trained(Course(epochs=1, batch=8, lr=0.1, augment=("flip",)))
     assert refused.value.code == "EK925"
+
+
+def impatient(losses, line=None, kept=None, epochs=2, course=COURSE):
+    """losses: what each epoch is judged to be worth."""
+    told = iter(losses)
+    line = line or Line()
+    return line, train(line, samples(), course, SILENT, kept, Patience(epochs, lambda: next(told)))
+
+
+def test_training_ends_where_it_gets_no_better_and_the_best_epoch_is_kept() -> None:
+    line, history = impatient([5.0, 3.0, 4.0, 3.0])
+    assert (history.best, len(history.losses), history.steps) == (2, 4, 24)
+    assert torch.equal(line.w, stopped_before(12))
+    assert line.shares[-1] == 1.0
+
+
+def stopped_before(step):
+    """The weights as they were before that step of the whole course."""
+    seen = {}
+    line = Line()
+    line.at = lambda at: seen.setdefault(at, line.w.detach().clone())
+    trained(line=line)
+    return seen[step]
+
+
+def test_patience_that_is_never_lost_changes_the_last_epoch_for_the_best_alone() -> None:
+    line, history = impatient([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])
+    assert (history.best, history.steps) == (6, 36)
+    assert torch.equal(line.w, trained()[0].w)
+    line, history = impatient([6.0, 5.0, 4.0, 3.0, 2.0, float("nan")])
+    assert (history.best, history.steps) == (5, 36)
+    assert torch.equal(line.w, stopped_before(30))
+
+
+@pytest.mark.parametrize("step", [3, 14, 20])
+def test_an_interrupted_training_is_as_impatient_as_before(tmp_path, step) -> None:
+    losses = [5.0, 3.0, 4.0, 3.5, 1.0]
+    whole, history = impatient(losses)
+    path = tmp_path / "line.training"
+
+    def stopping(at):
+        if at == step:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        impatient(losses, Line(stopping), Checkpoint(path, "line", False))
+    judged = torch.load(path, weights_only=True)["state"]["losses"]
+    rest, again = impatient(losses[len(judged) :], kept=Checkpoint(path, "line", True))
+    assert torch.equal(rest.w, whole.w)
+    assert (again.best, again.losses) == (history.best, history.losses)
+    over, once_more = impatient([], kept=Checkpoint(path, "line", True))  # what is over takes no step
+    assert torch.equal(over.w, whole.w)
+    assert (once_more.best, once_more.steps) == (2, 24)
