@@ -2,6 +2,7 @@
 
     python benchmarks/device_toml.py        writes the facts of every device, and keeps what was fitted; and the schema
 
+What an accelerator takes stands in `accelerators.py`.
 Facts come from ../shared/devices/specs_facts.csv with their sources; a number is read off the front of its text, and
 the whole text stays beside it as a note. Nothing is filled in where there is no fact.
 """
@@ -12,10 +13,13 @@ import csv
 import functools
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from accelerators import ACCELERATORS
 
 from edgekit.device import Device, LatencyModel
 
@@ -149,6 +153,7 @@ STATUSES = {"sourced": "published", "derived": "derived", "unsourced": "unsource
 TOPS = re.compile(r"^(?:about )?([\d.]+)(?:-[\d.]+)?( sparse)?(?: int8)? TOPS")
 GFLOPS = re.compile(r"^([\d.]+) GFLOPS fp16")
 SIZES = {"KB": 1024, "MB": 1024**2}
+FEW = 6  # items that stay on one line
 Entry = dict[str, Any]
 
 
@@ -160,6 +165,8 @@ def write(device: str, models: Sequence[LatencyModel] | None = None) -> None:
     head = path.read_text(encoding="utf-8").partition(MARK)[0].rstrip() if path.is_file() else _head(device)
     head = head if head.startswith(EDITORS) else f"{EDITORS}\n{head}"
     body = [_section(name, entries) for name, entries in _facts(device).items() if entries]
+    if device in ACCELERATORS:
+        body.append(_accelerator(ACCELERATORS[device]))
     path.write_text("\n\n".join([head, MARK, *body, *map(_latency, models)]) + "\n", encoding="utf-8")
     Device.from_toml(path)
 
@@ -242,6 +249,21 @@ def _derived(value: float, row: Mapping[str, str]) -> Entry:
 
 def _section(name: str, entries: Mapping[str, Entry]) -> str:
     return "\n".join([f"[{name}]", *(f"{key} = {_inline(entry)}" for key, entry in entries.items())])
+
+
+def _accelerator(table: Mapping[str, Any]) -> str:
+    """Its lists a screen wide, its limits a line each."""
+    lines = [f"{key} = {_listed(value)}" for key, value in table.items() if key != "limits"]
+    limits = [f"    {_inline(limit)}," for limit in table.get("limits", ())]
+    return "\n".join(["[accelerator]", *lines, *(["limits = [", *limits, "]"] if limits else [])])
+
+
+def _listed(value: Any) -> str:
+    """A long list, wrapped."""
+    if not isinstance(value, list) or len(value) <= FEW:
+        return _value(value)
+    wrapped = textwrap.wrap(", ".join(map(json.dumps, value)), 116)
+    return "\n".join(["[", *(f"    {line}" for line in wrapped), "]"])
 
 
 def _latency(model: LatencyModel) -> str:

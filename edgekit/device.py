@@ -139,16 +139,38 @@ class LatencyModel(Section):
     status: Status = "fitted"
 
 
+Computes = Literal["int8", "int16x8", "float16", "float32"]
+
+
+class Limit(Section):
+    """What the source of an accelerator allows of some ops; None where it says nothing.
+
+    ops: their names, or `depthwise` for depthwise convolutions, which have no name of their own in ONNX; taps: the
+    largest kernel, height and width; stride: the largest; precisions: fewer than the accelerator's.
+    """
+
+    ops: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
+    taps: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    stride: Annotated[int, Field(ge=1)] | None = None
+    precisions: Annotated[tuple[Computes, ...], Field(min_length=1)] | None = None
+
+
 class Accelerator(Section):
     """What it takes: other ops, weights or precisions run on the CPU beside it.
 
-    ops: names of TFLite's; weights: per-tensor where per-channel weights drive an op to the CPU.
+    ops, onnx_ops: names of TFLite's and of ONNX's; where a format has none, nothing is said of its files; weights:
+    per-tensor where per-channel weights drive an op away; others: what becomes of an op that it does not take. It runs
+    on the CPU beside it (`cpu`), and so does all that comes behind it, where the compiler makes one piece only
+    (`cpu-from-there`); or its compiler makes nothing of the file (`refused`).
     """
 
     name: NonEmpty
-    ops: tuple[NonEmpty, ...]
-    precisions: Annotated[tuple[Literal["int8", "int16x8", "float16", "float32"], ...], Field(min_length=1)]
+    ops: tuple[NonEmpty, ...] = ()
+    onnx_ops: tuple[NonEmpty, ...] = ()
+    precisions: Annotated[tuple[Computes, ...], Field(min_length=1)]
     weights: Literal["per-channel", "per-tensor"]
+    others: Literal["cpu", "cpu-from-there", "refused"] = "cpu"
+    limits: tuple[Limit, ...] = ()
     source: NonEmpty
     status: Status
 

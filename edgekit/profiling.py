@@ -22,9 +22,11 @@ from edgekit.graph.source import source_line
 from edgekit.profile import Estimate, address, estimate, remote, room
 from edgekit.profile.advice import Advice, advice
 from edgekit.profile.answer import Probed, probed
+from edgekit.profile.kernels import kernels_of
 from edgekit.profile.measured import MeasuredThere, measure_there
 from edgekit.profile.memory import plan_of
 from edgekit.profile.parcel import parcel
+from edgekit.profile.placement import Placement, placed
 from edgekit.profile.room import Fit
 from edgekit.profile.sample import noise
 from edgekit.progress import SILENT, Progress
@@ -80,14 +82,16 @@ def measure(
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
     """What a file will cost on a device that is not at hand. estimates: the best known first; fit: whether it fits into
-    a microcontroller, None where the device's memory is no such, or the file none for it."""
+    a microcontroller, None where the device's memory is no such, or the file none for it; placement: how much of it the
+    device's accelerator takes, None where nothing is said of one."""
 
     estimates: tuple[Estimate, ...]
     fit: Fit | None
+    placement: Placement | None
 
 
 def prospects(files: Sequence[Path], device: str) -> tuple[Prospect, ...]:
-    """device: a name that `load_device` takes. Raises EK710 to EK716 where nothing can be said of a file."""
+    """device: a name that `load_device` takes. Raises EK710 to EK717 where nothing can be said of a file."""
     there = load_device(device)
     for path in files:
         if (format := _artifact(path).format) not in there.formats:
@@ -98,7 +102,16 @@ def prospects(files: Sequence[Path], device: str) -> tuple[Prospect, ...]:
                 f"{' or '.join(there.formats)}",
                 f"make a file for it: edgekit quantize MODEL --device {there.name}",
             )
-    return tuple(Prospect(estimates=estimate(path, there), fit=_fit(path, there)) for path in files)
+    return tuple(prospect(path, there) for path in files)
+
+
+def prospect(path: Path, device: Device) -> Prospect:
+    """Raises EK710 to EK717 where nothing can be said of the file."""
+    return Prospect(
+        estimates=estimate(path, device),
+        fit=_fit(path, device),
+        placement=placed(device.accelerator, kernels_of(path)),
+    )
 
 
 def _fit(path: Path, device: Device) -> Fit | None:

@@ -142,6 +142,17 @@ def test_an_estimate_says_whether_it_fits(files: list[str], tmp_path: Path, caps
     assert [line.split()[0] for line in words[-3:]] == ["fits", "RAM", "flash"]
 
 
+def test_an_estimate_says_how_much_the_accelerator_takes(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = of_any_size("coral-usb", tmp_path)
+    assert run(["profile", files[1], "--device", board]) == 0
+    assert "placement   the Edge TPU takes 100 % of" in capsys.readouterr().out
+    assert run(["profile", files[1], "--device", board, "--json"]) == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert file["placement"]["accelerator"] == "the Edge TPU"
+
+
 def test_estimates_that_are_refused(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["profile", files[1], "--device", "raspberry-pi-4"]) == 3
     assert "EK713" in capsys.readouterr().err
