@@ -60,13 +60,15 @@ HEADS: dict[str, dict[str, Any]] = {
         "onnx_activations": ("int8", "published: INT8 is the type that Ethos-U computes in: the same integers"),
         "hard_swish": ("whole", "measured: cycles that ethos-u-vela 5.2 estimates are fewer for the whole op"),
         "scheme": ("default", "published: ethos-u-vela 5.2 takes asymmetric activations and weights per channel"),
+        "io": ("int8", "published: ethos-u-vela 5.2 leaves float values, and what converts them, to the CPU"),
     },
     "edgetpu": {
         "runtimes": (["edgetpu"], "published: the Edge TPU delegate of TFLite"),
         "formats": (["tflite"], "published: the Edge TPU compiler reads TFLite files"),
         "onnx_activations": ("int8", "published: INT8 is the type that the Edge TPU computes in"),
-        "hard_swish": ("whole", "published: it is one op in the file; the compiler says whether it takes it"),
+        "hard_swish": ("decomposed", "published: coral.ai/docs/edgetpu/models-intro has no HARD_SWISH, but its parts"),
         "scheme": ("default", "published: fully quantized TFLite files, weights per channel or per tensor"),
+        "io": ("int8", "published: coral.ai/docs/edgetpu/faq, fully quantized files; float values stay on the CPU"),
     },
     "hexagon": {
         "runtimes": (["qnn", "litert", "onnxruntime"], "published: AI Hub's rows: TFLite, ONNX Runtime, QNN DLC"),

@@ -43,6 +43,7 @@ class Sources(Section):
     onnx_activations: NonEmpty
     hard_swish: NonEmpty
     scheme: NonEmpty
+    io: NonEmpty = "spec: float32, which edgekit's files take and give where nothing else is said"
 
 
 class Fact(Section):
@@ -180,8 +181,8 @@ class Device(Section):
 
     runtimes, formats: what runs there, the usual one first; onnx_activations: the signedness that ONNX Runtime fuses;
     hard_swish: whole, or as a depthwise convolution and a multiplication where its int8 kernel is slow; scheme: which
-    integers it takes (`quantize/scheme.py`). The sections after [source] stand where there are facts; each says where
-    it is from.
+    integers it takes (`quantize/scheme.py`); io: what INT8 files for it take and give. The sections after [source]
+    stand where there are facts; each says where it is from.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -191,6 +192,7 @@ class Device(Section):
     onnx_activations: Literal["uint8", "int8"]
     hard_swish: Literal["decomposed", "whole"]
     scheme: Literal["default", "symmetric", "per-tensor"]
+    io: Literal["float32", "int8"] = "float32"
     source: Sources
     compute: Compute = Compute()
     memory: Memory = Memory()
