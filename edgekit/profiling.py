@@ -16,18 +16,16 @@ import onnx_ir as ir
 
 from edgekit.artifact import FORMAT_NAMES, Arrays, Artifact
 from edgekit.data import Given, read_data
-from edgekit.device import Device, load_device
+from edgekit.device import device_names, load_device
 from edgekit.errors import EdgekitError
 from edgekit.graph.source import source_line
-from edgekit.profile import Estimate, address, estimate, remote, room
+from edgekit.profile import address, remote
 from edgekit.profile.advice import Advice, advice
 from edgekit.profile.answer import Probed, probed
-from edgekit.profile.kernels import kernels_of
 from edgekit.profile.measured import MeasuredThere, measure_there
-from edgekit.profile.memory import plan_of
 from edgekit.profile.parcel import parcel
-from edgekit.profile.placement import Placement, placed
-from edgekit.profile.room import Fit
+from edgekit.profile.prospect import Prospect, prospect
+from edgekit.profile.recommend import Candidate, Limits, SortKey, candidate
 from edgekit.profile.sample import noise
 from edgekit.progress import SILENT, Progress
 from edgekit.recipe import Recipe
@@ -79,17 +77,6 @@ def measure(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prospect:
-    """What a file will cost on a device that is not at hand. estimates: the best known first; fit: whether it fits into
-    a microcontroller, None where the device's memory is no such, or the file none for it; placement: how much of it the
-    device's accelerator takes, None where nothing is said of one."""
-
-    estimates: tuple[Estimate, ...]
-    fit: Fit | None
-    placement: Placement | None
-
-
 def prospects(files: Sequence[Path], device: str) -> tuple[Prospect, ...]:
     """device: a name that `load_device` takes. Raises EK710 to EK717 where nothing can be said of a file."""
     there = load_device(device)
@@ -105,20 +92,16 @@ def prospects(files: Sequence[Path], device: str) -> tuple[Prospect, ...]:
     return tuple(prospect(path, there) for path in files)
 
 
-def prospect(path: Path, device: Device) -> Prospect:
-    """Raises EK710 to EK717 where nothing can be said of the file."""
-    return Prospect(
-        estimates=estimate(path, device),
-        fit=_fit(path, device),
-        placement=placed(device.accelerator, kernels_of(path)),
-    )
+def recommended(
+    files: Sequence[Path], limits: Limits, key: SortKey = "latency", names: Sequence[str] = ()
+) -> tuple[Candidate, ...]:
+    """Every device with what the files would cost there, held against the limits; by `key`, the smallest first.
 
-
-def _fit(path: Path, device: Device) -> Fit | None:
-    ram, flash = device.memory.ram_bytes, device.memory.flash_bytes
-    if ram is None or flash is None or (memory := plan_of(path.read_bytes())) is None:
-        return None
-    return room.fit(memory, path.stat().st_size, ram_bytes=int(ram.value), flash_bytes=int(flash.value))
+    files: of one model, each device takes the one that it runs best; names: of the devices, all of edgekit's if empty.
+    """
+    offered = [(path, _artifact(path).format) for path in files]
+    found = [candidate(offered, load_device(name), limits) for name in names or device_names()]
+    return tuple(sorted(found, key=lambda one: (one.sort_value(key), one.device)))
 
 
 @dataclass(frozen=True)

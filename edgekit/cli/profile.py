@@ -14,7 +14,7 @@ from edgekit.errors import EdgekitError, Exit
 
 if TYPE_CHECKING:
     from edgekit.profile.measured import MeasuredThere
-    from edgekit.profiling import Prospect
+    from edgekit.profile.prospect import Prospect
 
 DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)", re.A)
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

@@ -1,0 +1,41 @@
+"""All that is said of a file on a device that is not at hand: what it costs, whether it fits, where its ops run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.device import Device
+from edgekit.profile import room
+from edgekit.profile.estimate import Estimate, estimate
+from edgekit.profile.kernels import kernels_of
+from edgekit.profile.memory import plan_of
+from edgekit.profile.placement import Placement, placed
+from edgekit.profile.room import Fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What a file will cost on a device that is not at hand. estimates: the best known first; fit: whether it fits into
+    a microcontroller, None where the device's memory is no such, or the file none for it; placement: how much of it the
+    device's accelerator takes, None where nothing is said of one."""
+
+    estimates: tuple[Estimate, ...]
+    fit: Fit | None
+    placement: Placement | None
+
+
+def prospect(path: Path, device: Device) -> Prospect:
+    """Raises EK710 to EK717 where nothing can be said of the file."""
+    return Prospect(
+        estimates=estimate(path, device),
+        fit=_fit(path, device),
+        placement=placed(device.accelerator, kernels_of(path)),
+    )
+
+
+def _fit(path: Path, device: Device) -> Fit | None:
+    ram, flash = device.memory.ram_bytes, device.memory.flash_bytes
+    if ram is None or flash is None or (memory := plan_of(path.read_bytes())) is None:
+        return None
+    return room.fit(memory, path.stat().st_size, ram_bytes=int(ram.value), flash_bytes=int(flash.value))
