@@ -21,7 +21,7 @@ from typing import Any
 
 from accelerators import ACCELERATORS
 
-from edgekit.device import Device, LatencyModel
+from edgekit.device import Device, LatencyModel, RuntimeRam
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT.parent / "shared" / "devices" / "specs_facts.csv"
@@ -159,17 +159,19 @@ FEW = 6  # items that stay on one line
 Entry = dict[str, Any]
 
 
-def write(device: str, models: Sequence[LatencyModel] | None = None) -> None:
-    """The device's file. models: what was fitted, None to keep what its file has."""
+def write(device: str, models: Sequence[LatencyModel] | None = None, ram: Sequence[RuntimeRam] | None = None) -> None:
+    """The device's file. models, ram: what was fitted, None to keep what its file has."""
     path = ROOT / "devices" / f"{device}.toml"
     if models is None:
         models = Device.from_toml(path).latency if path.is_file() else ()
+    if ram is None:
+        ram = Device.from_toml(path).runtime_ram if path.is_file() else ()
     head = path.read_text(encoding="utf-8").partition(MARK)[0].rstrip() if path.is_file() else _head(device)
     head = head if head.startswith(EDITORS) else f"{EDITORS}\n{head}"
     body = [_section(name, entries) for name, entries in _facts(device).items() if entries]
     if device in ACCELERATORS:
         body.append(_accelerator(ACCELERATORS[device]))
-    path.write_text("\n\n".join([head, MARK, *body, *map(_latency, models)]) + "\n", encoding="utf-8")
+    path.write_text("\n\n".join([head, MARK, *body, *map(_ram, ram), *map(_latency, models)]) + "\n", encoding="utf-8")
     Device.from_toml(path)
 
 
@@ -266,6 +268,10 @@ def _listed(value: Any) -> str:
         return _value(value)
     wrapped = textwrap.wrap(", ".join(map(json.dumps, value)), 116)
     return "\n".join(["[", *(f"    {line}" for line in wrapped), "]"])
+
+
+def _ram(ram: RuntimeRam) -> str:
+    return "\n".join(["[[runtime_ram]]", *(f"{key} = {_value(value)}" for key, value in ram.model_dump().items())])
 
 
 def _latency(model: LatencyModel) -> str:

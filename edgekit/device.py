@@ -140,6 +140,25 @@ class LatencyModel(Section):
     status: Status = "fitted"
 
 
+class RuntimeRam(Section):
+    """RAM that a runtime takes there, code's own variables included: share * activations + constant_bytes.
+
+    share: of the activations as `profile/in_place.py` lays them out; half_width: of the 90 % interval in log space;
+    held_out_error: median, of families that were not fitted.
+    """
+
+    runtime: NonEmpty
+    version: str = ""
+    share: Positive
+    constant_bytes: Annotated[int, Field(ge=0)]
+    families: tuple[NonEmpty, ...]
+    runs: Annotated[int, Field(ge=1)]
+    held_out_error: Annotated[float, Field(ge=0)]
+    half_width: Positive
+    source: NonEmpty
+    status: Status = "fitted"
+
+
 Computes = Literal["int8", "int16x8", "float16", "float32"]
 
 
@@ -200,6 +219,7 @@ class Device(Section):
     price: Price = Price()
     security: Security = Security()
     accelerator: Accelerator | None = None
+    runtime_ram: tuple[RuntimeRam, ...] = ()
     latency: tuple[LatencyModel, ...] = ()
 
     @property

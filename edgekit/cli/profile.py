@@ -158,11 +158,13 @@ def _said(context: typer.Context) -> list[str]:
 
 
 def _in_words(found: Prospect) -> str:
-    from edgekit.report.estimates import estimates_in_words, fit_in_words, placement_in_words
+    from edgekit.report.estimates import estimates_in_words, fit_in_words, placement_in_words, ram_in_words
 
     words = [estimates_in_words(found.estimates)]
     if found.placement is not None:
         words.append(placement_in_words(found.placement))
+    if found.ram:
+        words.append("\n".join(ram_in_words(ram) for ram in found.ram))
     if found.fit is not None:
         words.append(fit_in_words(found.fit))
     return "\n\n".join(words)

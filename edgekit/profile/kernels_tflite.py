@@ -13,8 +13,8 @@ from edgekit.errors import EdgekitError
 from edgekit.profile.kernels import Kernel, Kind, Precision
 
 _OPS: dict[int, str] = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
-_FREE = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "RANK"})  # the buffer stays as it is
-_KINDS: dict[str, Kind] = {
+FREE = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "RANK"})  # the buffer stays as it is
+KINDS: dict[str, Kind] = {
     "CONV_2D": "conv",
     "DEPTHWISE_CONV_2D": "depthwise",
     "TRANSPOSE_CONV": "transpose-conv",
@@ -81,9 +81,9 @@ class _Reader:
         op = self.op(node)
         operands = [node.Inputs(i) for i in range(node.InputsLength()) if node.Inputs(i) >= 0]
         results = [node.Outputs(i) for i in range(node.OutputsLength())]
-        if op in _FREE or not results or all(self.constants[operand] for operand in operands):
+        if op in FREE or not results or all(self.constants[operand] for operand in operands):
             return None
-        kind = _KINDS.get(op, "other")
+        kind = KINDS.get(op, "other")
         activations = [operand for operand in operands if not self.constants[operand]]
         weights = self.weights(kind, operands, activations)
         made = self.shapes[results[0]]

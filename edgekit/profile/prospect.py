@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.device import Device
-from edgekit.profile import room
+from edgekit.profile import in_place, room
 from edgekit.profile.estimate import Estimate, estimate
+from edgekit.profile.flow import read_flow
 from edgekit.profile.kernels import kernels_of
 from edgekit.profile.memory import plan_of
 from edgekit.profile.placement import Placement, placed
-from edgekit.profile.room import Fit
+from edgekit.profile.room import Fit, RamEstimate
+from edgekit.run.signature import is_tflite
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
     """What a file will cost on a device that is not at hand. estimates: the best known first; fit: whether it fits into
     a microcontroller, None where the device's memory is no such, or the file none for it; placement: how much of it the
-    device's accelerator takes, None where nothing is said of one."""
+    device's accelerator takes, None where nothing is said of one; ram: that it takes in other runtimes than TFLite
+    Micro, the newest of each last."""
 
     estimates: tuple[Estimate, ...]
     fit: Fit | None
     placement: Placement | None
+    ram: tuple[RamEstimate, ...] = ()
 
 
 def prospect(path: Path, device: Device) -> Prospect:
@@ -31,7 +35,15 @@ def prospect(path: Path, device: Device) -> Prospect:
         estimates=estimate(path, device),
         fit=_fit(path, device),
         placement=placed(device.accelerator, kernels_of(path)),
+        ram=_ram(path, device),
     )
+
+
+def _ram(path: Path, device: Device) -> tuple[RamEstimate, ...]:
+    if not device.runtime_ram or not is_tflite(path):
+        return ()
+    activations_bytes = in_place.peak_bytes(read_flow(path.read_bytes()))
+    return tuple(room.ram_in(known, activations_bytes) for known in device.runtime_ram)
 
 
 def _fit(path: Path, device: Device) -> Fit | None:

@@ -22,7 +22,7 @@ from edgekit.profile.estimate import Estimate
 from edgekit.profile.kernels import kernels_of
 from edgekit.profile.placement import Placement
 from edgekit.profile.prospect import Prospect, prospect
-from edgekit.profile.room import Fit
+from edgekit.profile.room import Fit, RamEstimate
 
 Words = Callable[[float], str]
 Verdict = Literal["kept", "perhaps", "broken", "unknown"]
@@ -126,7 +126,7 @@ def candidate(offered: Sequence[tuple[Path, Format]], device: Device, limits: Li
     path, found, refusal = _best(offered, device)
     estimate = None if found is None else replace(found.estimates[0], kernels=())
     fit = None if found is None else found.fit
-    ram, available_bytes = None if path is None else _ram(path, fit), _available(device, fit)
+    ram, available_bytes = None if path is None else _ram(path, found), _available(device, fit)
     power, price = _power(device, estimate), _span(device.price.usd)
     features = device.security.features
     judgements = [
@@ -137,7 +137,7 @@ def candidate(offered: Sequence[tuple[Path, Format]], device: Device, limits: Li
         _fact("RAM", ram, limits.ram_bytes, lambda size: units.size(round(size))),
         _evidence(estimate, limits.evidence),
         *(_security(features, words) for words in limits.security),
-        _room(fit, ram, available_bytes),
+        _room(found, ram, available_bytes),
     ]
     return Candidate(
         device=device.name,
@@ -195,12 +195,16 @@ def _power(device: Device, estimate: Estimate | None) -> Span | None:
     return Span(middle=told[0].middle, high=max(span.high for span in told), vouched=all(span.vouched for span in told))
 
 
-def _ram(path: Path, fit: Fit | None) -> Span | None:
-    """Of a microcontroller, activations and what the runtime adds. Of others the file and the activations of its
-    largest kernel, which is what it takes at least: nothing is known of a runtime's own memory there."""
-    if fit is not None:
-        (need,) = [need for need in fit.needs if need.resource == "RAM"]
-        return Span(middle=need.computed_bytes, high=need.high_bytes)
+def _ram(path: Path, found: Prospect | None) -> Span | None:
+    """Of a microcontroller, activations and what the runtime adds: that of the estimate, or else TFLite Micro. Of
+    others the file and the activations of its largest kernel, which is what it takes at least: nothing is known of a
+    runtime's own memory there."""
+    if found is not None:
+        if (ram := _in_its_runtime(found)) is not None:
+            return Span(middle=ram.ram_bytes, high=ram.high_bytes)
+        if found.fit is not None:
+            (need,) = [need for need in found.fit.needs if need.resource == "RAM"]
+            return Span(middle=need.computed_bytes, high=need.high_bytes)
     try:
         kernels = kernels_of(path)
     except EdgekitError:
@@ -209,6 +213,11 @@ def _ram(path: Path, fit: Fit | None) -> Span | None:
         ((kernel.inputs + kernel.outputs) * ACTIVATION_BYTES.get(kernel.precision, 4) for kernel in kernels), default=0
     )
     return Span(middle=path.stat().st_size + largest, high=math.inf)
+
+
+def _in_its_runtime(found: Prospect) -> RamEstimate | None:
+    best = found.estimates[0]
+    return next((ram for ram in found.ram if (ram.runtime, ram.version) == (best.runtime, best.version)), None)
 
 
 def _available(device: Device, fit: Fit | None) -> float | None:
@@ -279,22 +288,30 @@ def _security(features: Fact | None, words: str) -> Judgement:
     return Judgement(limit="security", verdict="unknown", why=f"'{words}' unknown: its file names {features.value}")
 
 
-def _room(fit: Fit | None, ram: Span | None, available_bytes: float | None) -> Judgement | None:
+def _room(found: Prospect | None, ram: Span | None, available_bytes: float | None) -> Judgement | None:
     """Whether asked for or not: what does not fit does not run."""
-    if fit is None:
-        if ram is None or available_bytes is None or ram.middle <= available_bytes:
-            return None
-        needs = f"RAM {units.size(round(ram.middle))} of {units.size(round(available_bytes))}"
-        return Judgement(limit="room", verdict="broken", why=f"does not fit: {needs}")
-    if fit.verdict == "pass":
+    needs = [] if ram is None or available_bytes is None else [("RAM", ram, available_bytes)]
+    doubts: tuple[str, ...] = ()
+    if found is not None and found.fit is not None:
+        (flash,) = [need for need in found.fit.needs if need.resource == "flash"]
+        span = Span(middle=flash.computed_bytes, high=flash.high_bytes)
+        needs.append(("flash", span, float(flash.available_bytes)))
+        doubts = found.fit.doubts if _in_its_runtime(found) is None else ()  # they are those of TFLite Micro
+    broken = [need for need in needs if need[1].middle > need[2]]
+    if broken:
+        told = ", ".join(_of(name, span.middle, there) for name, span, there in broken)
+        return Judgement(limit="room", verdict="broken", why=f"does not fit: {told}")
+    tight = [need for need in needs if _scarce(need[1], need[2])]
+    if not tight and not doubts:
         return None
-    fails = fit.verdict == "fail"
-    needs = ", ".join(
-        f"{need.resource} {units.size(need.computed_bytes if fails else need.high_bytes)}"
-        f" of {units.size(need.available_bytes)}"
-        for need in fit.needs
-        if need.verdict == fit.verdict
-    )
-    if fails:
-        return Judgement(limit="room", verdict="broken", why=f"does not fit: {needs}")
-    return Judgement(limit="room", verdict="perhaps", why=f"may not fit: {'; '.join(fit.doubts) or f'up to {needs}'}")
+    told = "; ".join([*doubts, *(f"up to {_of(name, span.high, there)}" for name, span, there in tight)])
+    return Judgement(limit="room", verdict="perhaps", why=f"may not fit: {told}")
+
+
+def _scarce(span: Span, available: float) -> bool:
+    """Nothing is made of an end that nobody knows: a board has room for a runtime."""
+    return available < span.high < math.inf
+
+
+def _of(name: str, size_bytes: float, available_bytes: float) -> str:
+    return f"{name} {units.size(round(size_bytes))} of {units.size(round(available_bytes))}"

@@ -15,7 +15,7 @@ from edgekit.plain import plain
 if TYPE_CHECKING:  # types only: the stage takes a second to load
     from edgekit.profile.estimate import Baseline, Estimate
     from edgekit.profile.placement import Fallen, Placement
-    from edgekit.profile.room import Fit
+    from edgekit.profile.room import Fit, RamEstimate
 
 EVIDENCE = {
     "A": "fitted to this device and runtime, tried on families that were left out",
@@ -76,6 +76,14 @@ def fit_in_words(fit: Fit) -> str:
             needed += f" computed, up to {units.size(need.high_bytes)} estimated with the runtime"
         rows.append((need.resource, f"{needed}, of {units.size(need.available_bytes)}: {need.verdict}"))
     return "\n".join(_rows(rows))
+
+
+def ram_in_words(ram: RamEstimate) -> str:
+    """RAM in one runtime, with its interval."""
+    runtime = f"{plain(ram.runtime)} {plain(ram.version)}".strip()
+    low, high = units.size(ram.low_bytes), units.size(ram.high_bytes)
+    text = f"{units.size(ram.ram_bytes)}  {low}..{high}  estimated for {runtime}, 90 % interval"
+    return "\n".join(_rows([("RAM", f"{text} (median error {units.percent(ram.error)} on models that were left out)")]))
 
 
 def _block(estimate: Estimate) -> list[tuple[str, str]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgekit.device import Device, Fact, Figure, Memory, Power, Price, Security
+from edgekit.device import Device, Fact, Figure, Memory, Power, Price, RuntimeRam, Security
+from edgekit.profile import recommend
+from edgekit.profile.prospect import prospect
 from edgekit.profile.recommend import Candidate, Limits, Span, candidate
 from tests.profile.nets import onnx_file, tflite_file
 from tests.profile.test_estimate import ACCELERATOR, MODEL, device, float_model
@@ -142,6 +145,36 @@ def test_a_microcontroller_must_have_room(path: Path) -> None:
     assert held(path, micro(10e6), ram_bytes=need.high).verdict == "kept"
     assert held(path, micro(10e6), ram_bytes=need.middle).verdict == "perhaps"
     assert held(path, micro(10e6), ram_bytes=need.middle / 2).reasons[0].startswith("RAM: needs")
+
+
+def test_ram_is_that_of_the_runtime_that_the_time_is_of(path: Path) -> None:
+    known = RuntimeRam(
+        runtime="stm32cube-ai",
+        version="10.0.0",
+        share=1.2,
+        constant_bytes=24_000,
+        families=("MobileNet V1",),
+        runs=15,
+        held_out_error=0.1,
+        half_width=0.5,
+        source="fitted: in this test",
+    )
+    cube = MODEL.model_copy(update={"processor": "mcu", "runtime": "stm32cube-ai", "version": "10.0.0"})
+    memory = micro(30_000).memory
+    found = held(path, board(cube, memory=memory, runtime_ram=(known,)))
+    assert found.ram is not None and 24_000 < found.ram.middle < 30_000 < found.ram.high
+    assert found.verdict == "perhaps" and found.reasons[0].startswith("may not fit: up to RAM ")
+    older = known.model_copy(update={"version": "9.0.0"})
+    other = held(path, board(cube, memory=memory, runtime_ram=(older,)))
+    assert other.ram is not None and other.ram.middle < 24_000, "that of TFLite Micro, which is computed"
+
+
+def test_doubts_about_memory_take_a_pass_away(tmp_path: Path) -> None:
+    found = prospect(tflite_file(tmp_path), micro(10e6))
+    assert found.fit is not None
+    doubted = replace(found, fit=replace(found.fit, doubts=("what SVDF asks for was guessed",)))
+    judged = recommend._room(doubted, Span(middle=1, high=2), 10e6)
+    assert judged is not None and judged.why == "may not fit: what SVDF asks for was guessed"
 
 
 def test_a_board_needs_the_file_and_its_activations_at_least(path: Path) -> None:

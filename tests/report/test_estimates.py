@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from edgekit.profile.estimate import Baseline, Estimate, Part
 from edgekit.profile.placement import Fallen, Placement
-from edgekit.profile.room import Fit, Need
-from edgekit.report.estimates import estimates_in_words, fit_in_words, placement_in_words
+from edgekit.profile.room import Fit, Need, RamEstimate
+from edgekit.report.estimates import estimates_in_words, fit_in_words, placement_in_words, ram_in_words
 from edgekit.report.json import to_json
 
 ESTIMATE = Estimate(
@@ -106,3 +106,20 @@ def test_whether_it_fits() -> None:
         "RAM         1.00 KiB computed, up to 2.00 KiB estimated with the runtime, of 4.00 KiB: pass",
         "flash       8.00 KiB, of 4.00 KiB: fail",
     ]
+
+
+def test_ram_in_a_runtime() -> None:
+    ram = RamEstimate(
+        runtime="stm32cube-ai",
+        version="10.0.0",
+        computed_bytes=200 * 1024,
+        ram_bytes=250 * 1024,
+        low_bytes=150 * 1024,
+        high_bytes=400 * 1024,
+        error=0.094,
+        source="fitted: in this test",
+    )
+    assert " ".join(ram_in_words(ram).split()) == (
+        "RAM 250 KiB 150 KiB..400 KiB estimated for stm32cube-ai 10.0.0, 90 % interval (median error 9.4 % on models"
+        " that were left out)"
+    )
