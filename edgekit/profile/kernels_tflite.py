@@ -43,6 +43,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("SPACE_TO_DEPTH", "BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND", "REVERSE_V2", "FILL"), "move"),
     **dict.fromkeys(("ZEROS_LIKE",), "move"),
 }
+FLOATS = frozenset({schema.TensorType.FLOAT32, schema.TensorType.FLOAT16})
 _POOLS = {"AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"}
 
 
@@ -104,6 +105,7 @@ class _Reader:
             groups=shape[-1] if depthwise else self.groups(kind, activations, shape),
             depth=1 if depthwise else (shape[-1] if shape else 1),
             per_channel=weights is not None and self.scales[weights] > 1,
+            floats=kind == "convert" and any(self.types[i] in FLOATS for i in (*activations, *results)),
         )
 
     def op(self, node: Any) -> str:

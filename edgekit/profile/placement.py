@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from edgekit.device import Accelerator, Limit
 from edgekit.profile.kernels import Kernel
 
+TO_FLOATS = frozenset({"DEQUANTIZE", "DequantizeLinear"})
+"""What takes none of these does not make integers of real numbers either, whatever its list says of QUANTIZE."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fallen:
@@ -79,6 +82,8 @@ def _names(accelerator: Accelerator, kernels: Sequence[Kernel]) -> frozenset[str
 def _reason(accelerator: Accelerator, names: frozenset[str], kernel: Kernel) -> str | None:
     if kernel.op not in names:
         return f"{accelerator.name} has no {kernel.op}"
+    if kernel.floats and not names & TO_FLOATS:
+        return f"{accelerator.name} holds no real numbers"
     if kernel.precision not in accelerator.precisions:
         return f"{accelerator.name} does not compute in {kernel.precision}"
     if kernel.weights and kernel.per_channel and accelerator.weights == "per-tensor":

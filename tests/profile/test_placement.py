@@ -73,6 +73,16 @@ def test_shares() -> None:
     assert nothing is not None and nothing.share == 1
 
 
+def test_real_numbers_stay_outside() -> None:
+    """Vela leaves the QUANTIZE of a float input to the CPU, and takes one that gives integers another scale."""
+    integers = TAKES.model_copy(update={"ops": ("CONV_2D", "QUANTIZE")})
+    at_the_border = Kernel(name="q", op="QUANTIZE", kind="convert", precision="int8", floats=True)
+    (fallen,) = fallen_from(integers, [at_the_border, replace(at_the_border, name="r", floats=False), KERNEL])
+    assert (fallen.kernel, fallen.reason) == ("q", "the NPU holds no real numbers")
+    both = TAKES.model_copy(update={"ops": ("CONV_2D", "QUANTIZE", "DEQUANTIZE")})
+    assert fallen_from(both, [at_the_border]) == ()
+
+
 def test_one_piece_only() -> None:
     """The Edge TPU's compiler leaves all behind the first op that it does not take to the CPU."""
     one_piece = TAKES.model_copy(update={"others": "cpu-from-there"})
