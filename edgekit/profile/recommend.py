@@ -70,8 +70,8 @@ class Span:
 class Candidate:
     """A device with one of the files. path: None where it runs none of them; ram: what the file needs, bytes, from what
     is computed to what the runtime adds where that is known; available_bytes: what the device has, the least of its
-    variants; power: of the board while the file runs, W; refusal: why nothing is estimated; judgements: of the limits
-    that were given, and whether a microcontroller has room."""
+    variants; power: of the board while the file runs, W; notes: what the numbers of power and price do not say;
+    refusal: why nothing is estimated; judgements: of the limits that were given, and whether there is room."""
 
     device: str
     title: str
@@ -84,6 +84,7 @@ class Candidate:
     power: Span | None
     price_usd: Span | None
     security: str | None
+    notes: tuple[str, ...]
     refusal: str | None
     judgements: tuple[Judgement, ...]
 
@@ -151,6 +152,7 @@ def candidate(offered: Sequence[tuple[Path, Format]], device: Device, limits: Li
         power=power,
         price_usd=price,
         security=None if features is None else str(features.value),
+        notes=_notes(device),
         refusal=refusal,
         judgements=tuple(judged for judged in judgements if judged is not None),
     )
@@ -183,6 +185,11 @@ def _span(figure: Figure | None) -> Span | None:
     told = RANGE.match(figure.note)
     numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", told[0])] if told else []
     return Span(middle=figure.value, high=max([figure.value, *numbers]), vouched=figure.status != "unsourced")
+
+
+def _notes(device: Device) -> tuple[str, ...]:
+    told = (("load", device.power.load_w), ("at most", device.power.max_w), ("price", device.price.usd))
+    return tuple(f"{name} {figure.note}" for name, figure in told if figure is not None and figure.note)
 
 
 def _power(device: Device, estimate: Estimate | None) -> Span | None:

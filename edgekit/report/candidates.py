@@ -20,6 +20,7 @@ WIDTH = 96
 GAP = "  "
 INDENT = "    "
 UNKNOWN = "?"
+MUCH_ALIKE = 1.05
 TITLES = ("device", "latency, 90 %", "ev", "energy", "RAM", "power", "USD", "")
 LEGEND = "ev: evidence, A fitted there and tried on other models, B fitted there, C to little, D a guess"
 
@@ -29,11 +30,21 @@ def candidates_in_words(candidates: Sequence[Candidate], limits: Limits, key: So
     good = [one for one in candidates if one.feasible]
     bad = [one for one in candidates if not one.feasible]
     several = len({one.path for one in candidates if one.path is not None}) > 1
-    blocks = [f"estimated, not measured; {_asked(limits)}; by {key}"]
-    blocks.append(_table(good, several=several) if good else "no device keeps all of it")
+    blocks = ["\n".join(_wrapped(f"estimated, not measured; by {key}; {_asked(limits)}", first="")), *_doubts(good)]
+    facts = limits.power_w is not None or limits.price_usd is not None or key in ("power", "price")
+    blocks.append(_table(good, several=several, facts=facts) if good else "no device keeps all of it")
     if bad:
         blocks.append("\n".join(["not feasible", *(line for one in bad for line in _refused(one))]))
     return "\n\n".join(blocks)
+
+
+def _doubts(candidates: Sequence[Candidate]) -> list[str]:
+    """Files of one model multiply equally often, but for what padding and fusing make of it."""
+    macs = sorted({one.estimate.macs for one in candidates if one.estimate is not None})
+    if not macs or macs[-1] <= MUCH_ALIKE * macs[0]:
+        return []
+    told = f"{units.count(macs[0])} to {units.count(macs[-1])}"
+    return [f"doubt: the files have {told} MACs, so that they may not be of one model"]
 
 
 def _asked(limits: Limits) -> str:
@@ -47,17 +58,18 @@ def _asked(limits: Limits) -> str:
         f"evidence {limits.evidence}" if limits.evidence is not None else "",
     ]
     said = ", ".join(filter(None, told))
-    return f"at most {said}" if said else "without limits"
+    return f"asked for: {said}" if said else "without limits"
 
 
-def _table(candidates: Sequence[Candidate], *, several: bool) -> str:
-    """several: there is more than one file, so that each row says which it is of."""
+def _table(candidates: Sequence[Candidate], *, several: bool, facts: bool) -> str:
+    """several: there is more than one file, so that each row says which it is of; facts: also what the numbers of power
+    and price do not say."""
     rows = [TITLES, *(_row(one) for one in candidates)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
     lines = [GAP.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     shown = [lines[0]]
     for one, line in zip(candidates, lines[1:], strict=True):
-        shown += [line, *(line for text in _notes(one, several=several) for line in _wrapped(text))]
+        shown += [line, *(line for text in _notes(one, several=several, facts=facts) for line in _wrapped(text))]
     return "\n".join([*shown, LEGEND])
 
 
@@ -93,9 +105,10 @@ def _up_to(low: str, high: str) -> str:
     return low if low == high else f"{low.split()[0]}..{high}"
 
 
-def _notes(one: Candidate, *, several: bool) -> list[str]:
+def _notes(one: Candidate, *, several: bool, facts: bool) -> list[str]:
     """What does not go into a column."""
     told = [plain(one.path)] if several and one.path is not None else []
+    told += [f"facts: {plain('; '.join(one.notes))}"] if facts and one.notes else []
     if one.security is not None:
         told.append(f"security: {plain(one.security)}")
     if one.placement is not None and one.placement.fallen:

@@ -96,6 +96,7 @@ def test_power_is_what_the_board_draws_meanwhile_and_at_most_what_is_told(path: 
     assert held(path, measured, power_w=7.0).verdict == "perhaps"
     assert held(path, measured, power_w=5.0).verdict == "broken"
     told = board(MODEL.model_copy(update={"power_w": None}), power=Power(max_w=figure(5, "5 / 10 modes")))
+    assert held(path, told).notes == ("at most 5 / 10 modes",)
     assert held(path, told, power_w=6.0).verdict == "perhaps"
     assert held(path, board(MODEL.model_copy(update={"power_w": None})), power_w=6.0).reasons == ("power unknown",)
 

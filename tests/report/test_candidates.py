@@ -23,6 +23,7 @@ PI = Candidate(
     power=Span(middle=6.39, high=7.5),
     price_usd=Span(middle=35, high=35),
     security=None,
+    notes=("load 5.8 TFLite fp32",),
     refusal=None,
     judgements=(),
 )
@@ -41,7 +42,7 @@ BAD = replace(PI, device="hailo-8", estimate=None, refusal="cannot be estimated:
 def test_a_table_of_estimates() -> None:
     text = candidates_in_words([PI, MICRO, BAD], Limits(), "latency")
     lines = text.splitlines()
-    assert lines[0] == "estimated, not measured; without limits; by latency"
+    assert lines[0] == "estimated, not measured; by latency; without limits"
     assert lines[3].split() == [
         "raspberry-pi-4",
         "23.8",
@@ -88,7 +89,8 @@ def test_limits_are_repeated() -> None:
     )
     text = candidates_in_words([BAD], limits, "price")
     asked = "latency 50.0 ms, energy 10.0 mJ, power 5.00 W, price 100 USD, RAM 512 KiB, 'secure boot', evidence B"
-    assert f"at most {asked}; by price" in text
+    assert f"estimated, not measured; by price; asked for: {asked}" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 96
     assert "no device keeps all of it" in text
 
 
@@ -109,6 +111,19 @@ def test_notes_stand_below_a_device() -> None:
         "    perhaps: needs 23.8 ms, up to 26.6 ms, 25.0 ms allowed",
     ]
     assert lines[9] == "    net.onnx"
+
+
+def test_what_facts_do_not_say_where_they_are_asked_for() -> None:
+    assert "    facts: load 5.8 TFLite fp32" in candidates_in_words([PI], Limits(power_w=9.0), "latency").splitlines()
+    assert "facts:" in candidates_in_words([PI], Limits(), "price")
+    assert "facts:" not in candidates_in_words([PI], Limits(), "latency")
+
+
+def test_files_of_two_models_are_doubted() -> None:
+    other = replace(PI, estimate=replace(ESTIMATE, macs=40_000_000))
+    assert "doubt: the files have 40.0 M to 300 M MACs" in candidates_in_words([PI, other], Limits(), "latency")
+    alike = replace(PI, estimate=replace(ESTIMATE, macs=303_000_000))
+    assert "doubt" not in candidates_in_words([PI, alike], Limits(), "latency")
 
 
 def test_unknown_memory_and_json() -> None:
