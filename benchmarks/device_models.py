@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from edgekit.profile.in_place import Step, peak
 from edgekit.profile.kernels import Kernel, Kind, Precision
 
 
@@ -120,25 +121,20 @@ class Net:
     def peak_elements(self, in_place: bool = False) -> int:
         """Most activation elements alive at once: each buffer from the kernel that writes it to its last reader.
 
-        in_place: a result may take the place of an input that dies there, for the kernels of STM32Cube.AI that the
-        published totals show to do so: the first convolution, depthwise and the 1x1 behind it, pools and sums.
+        in_place: as `edgekit.profile.in_place` has it.
         """
-        last = {reader: index for index, readers in enumerate(self.reads) for reader in readers}
         sizes = {-1: self.input_elements, **{index: kernel.outputs for index, kernel in enumerate(self.kernels)}}
+        if in_place:
+            steps = [
+                Step(kind=kernel.kind, reads=reads, makes=(index,), taps=kernel.taps)
+                for index, (kernel, reads) in enumerate(zip(self.kernels, self.reads, strict=True))
+            ]
+            return peak(sizes, steps)
+        last = {reader: index for index, readers in enumerate(self.reads) for reader in readers}
         ends = {made: last.get(made, len(self.kernels)) for made in sizes}
         return max(
-            sum(size for made, size in sizes.items() if made <= step <= ends[made])
-            - (self._shared(step, sizes, ends) if in_place else 0)
-            for step in range(len(self.kernels))
+            sum(size for made, size in sizes.items() if made <= step <= ends[made]) for step in range(len(self.kernels))
         )
-
-    def _shared(self, step: int, sizes: dict[int, int], ends: dict[int, int]) -> int:
-        """Elements of kernel `step`'s result that lie where one of its inputs lay."""
-        kernel, dying = self.kernels[step], [made for made in self.reads[step] if ends[made] == step]
-        behind_depthwise = any(made >= 0 and self.kernels[made].kind == "depthwise" for made in self.reads[step])
-        able = kernel.kind in {"depthwise", "pool", "elementwise", "curve"} or step == 0
-        able = able or (kernel.kind == "conv" and kernel.taps == (1, 1) and behind_depthwise)
-        return max((min(sizes[made], kernel.outputs) for made in dying), default=0) if able else 0
 
 
 def divisible(channels: float, by: int = 8, least: int | None = None) -> int:

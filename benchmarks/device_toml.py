@@ -2,6 +2,7 @@
 
     python benchmarks/device_toml.py        writes the facts of every device, and keeps what was fitted; and the schema
 
+What an accelerator takes stands in `accelerators.py`.
 Facts come from ../shared/devices/specs_facts.csv with their sources; a number is read off the front of its text, and
 the whole text stays beside it as a note. Nothing is filled in where there is no fact.
 """
@@ -12,12 +13,15 @@ import csv
 import functools
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.device import Device, LatencyModel
+from accelerators import ACCELERATORS
+
+from edgekit.device import Device, LatencyModel, RuntimeRam
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT.parent / "shared" / "devices" / "specs_facts.csv"
@@ -56,13 +60,15 @@ HEADS: dict[str, dict[str, Any]] = {
         "onnx_activations": ("int8", "published: INT8 is the type that Ethos-U computes in: the same integers"),
         "hard_swish": ("whole", "measured: cycles that ethos-u-vela 5.2 estimates are fewer for the whole op"),
         "scheme": ("default", "published: ethos-u-vela 5.2 takes asymmetric activations and weights per channel"),
+        "io": ("int8", "published: ethos-u-vela 5.2 leaves float values, and what converts them, to the CPU"),
     },
     "edgetpu": {
         "runtimes": (["edgetpu"], "published: the Edge TPU delegate of TFLite"),
         "formats": (["tflite"], "published: the Edge TPU compiler reads TFLite files"),
         "onnx_activations": ("int8", "published: INT8 is the type that the Edge TPU computes in"),
-        "hard_swish": ("whole", "published: it is one op in the file; the compiler says whether it takes it"),
+        "hard_swish": ("decomposed", "published: coral.ai/docs/edgetpu/models-intro has no HARD_SWISH, but its parts"),
         "scheme": ("default", "published: fully quantized TFLite files, weights per channel or per tensor"),
+        "io": ("int8", "published: coral.ai/docs/edgetpu/faq, fully quantized files; float values stay on the CPU"),
     },
     "hexagon": {
         "runtimes": (["qnn", "litert", "onnxruntime"], "published: AI Hub's rows: TFLite, ONNX Runtime, QNN DLC"),
@@ -149,18 +155,23 @@ STATUSES = {"sourced": "published", "derived": "derived", "unsourced": "unsource
 TOPS = re.compile(r"^(?:about )?([\d.]+)(?:-[\d.]+)?( sparse)?(?: int8)? TOPS")
 GFLOPS = re.compile(r"^([\d.]+) GFLOPS fp16")
 SIZES = {"KB": 1024, "MB": 1024**2}
+FEW = 6  # items that stay on one line
 Entry = dict[str, Any]
 
 
-def write(device: str, models: Sequence[LatencyModel] | None = None) -> None:
-    """The device's file. models: what was fitted, None to keep what its file has."""
+def write(device: str, models: Sequence[LatencyModel] | None = None, ram: Sequence[RuntimeRam] | None = None) -> None:
+    """The device's file. models, ram: what was fitted, None to keep what its file has."""
     path = ROOT / "devices" / f"{device}.toml"
     if models is None:
         models = Device.from_toml(path).latency if path.is_file() else ()
+    if ram is None:
+        ram = Device.from_toml(path).runtime_ram if path.is_file() else ()
     head = path.read_text(encoding="utf-8").partition(MARK)[0].rstrip() if path.is_file() else _head(device)
     head = head if head.startswith(EDITORS) else f"{EDITORS}\n{head}"
     body = [_section(name, entries) for name, entries in _facts(device).items() if entries]
-    path.write_text("\n\n".join([head, MARK, *body, *map(_latency, models)]) + "\n", encoding="utf-8")
+    if device in ACCELERATORS:
+        body.append(_accelerator(ACCELERATORS[device]))
+    path.write_text("\n\n".join([head, MARK, *body, *map(_ram, ram), *map(_latency, models)]) + "\n", encoding="utf-8")
     Device.from_toml(path)
 
 
@@ -242,6 +253,25 @@ def _derived(value: float, row: Mapping[str, str]) -> Entry:
 
 def _section(name: str, entries: Mapping[str, Entry]) -> str:
     return "\n".join([f"[{name}]", *(f"{key} = {_inline(entry)}" for key, entry in entries.items())])
+
+
+def _accelerator(table: Mapping[str, Any]) -> str:
+    """Its lists a screen wide, its limits a line each."""
+    lines = [f"{key} = {_listed(value)}" for key, value in table.items() if key != "limits"]
+    limits = [f"    {_inline(limit)}," for limit in table.get("limits", ())]
+    return "\n".join(["[accelerator]", *lines, *(["limits = [", *limits, "]"] if limits else [])])
+
+
+def _listed(value: Any) -> str:
+    """A long list, wrapped."""
+    if not isinstance(value, list) or len(value) <= FEW:
+        return _value(value)
+    wrapped = textwrap.wrap(", ".join(map(json.dumps, value)), 116)
+    return "\n".join(["[", *(f"    {line}" for line in wrapped), "]"])
+
+
+def _ram(ram: RuntimeRam) -> str:
+    return "\n".join(["[[runtime_ram]]", *(f"{key} = {_value(value)}" for key, value in ram.model_dump().items())])
 
 
 def _latency(model: LatencyModel) -> str:

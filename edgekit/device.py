@@ -44,6 +44,7 @@ class Sources(Section):
     onnx_activations: NonEmpty
     hard_swish: NonEmpty
     scheme: NonEmpty
+    io: NonEmpty = "spec: float32, which edgekit's files take and give where nothing else is said"
 
 
 class Fact(Section):
@@ -140,16 +141,57 @@ class LatencyModel(Section):
     status: Status = "fitted"
 
 
+class RuntimeRam(Section):
+    """RAM that a runtime takes there, code's own variables included: share * activations + constant_bytes.
+
+    share: of the activations as `profile/in_place.py` lays them out; half_width: of the 90 % interval in log space;
+    held_out_error: median, of families that were not fitted.
+    """
+
+    runtime: NonEmpty
+    version: str = ""
+    share: Positive
+    constant_bytes: Annotated[int, Field(ge=0)]
+    families: tuple[NonEmpty, ...]
+    runs: Annotated[int, Field(ge=1)]
+    held_out_error: Annotated[float, Field(ge=0)]
+    half_width: Positive
+    source: NonEmpty
+    status: Status = "fitted"
+
+
+Computes = Literal["int8", "int16x8", "float16", "float32"]
+
+
+class Limit(Section):
+    """What the source of an accelerator allows of some ops; None where it says nothing.
+
+    ops: their names, or `depthwise` for depthwise convolutions, which have no name of their own in ONNX; taps: the
+    largest kernel, height and width; stride: the largest; precisions: fewer than the accelerator's.
+    """
+
+    ops: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
+    taps: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    stride: Annotated[int, Field(ge=1)] | None = None
+    precisions: Annotated[tuple[Computes, ...], Field(min_length=1)] | None = None
+
+
 class Accelerator(Section):
     """What it takes: other ops, weights or precisions run on the CPU beside it.
 
-    ops: names of TFLite's; weights: per-tensor where per-channel weights drive an op to the CPU.
+    ops, onnx_ops: names of TFLite's and of ONNX's; where a format has none, nothing is said of its files; weights:
+    per-tensor where per-channel weights drive an op away; others: what becomes of an op that it does not take. It runs
+    on the CPU beside it (`cpu`), and so does all that comes behind it, where the compiler makes one piece only
+    (`cpu-from-there`); or its compiler makes nothing of the file (`refused`).
     """
 
     name: NonEmpty
-    ops: tuple[NonEmpty, ...]
-    precisions: Annotated[tuple[Literal["int8", "int16x8", "float16", "float32"], ...], Field(min_length=1)]
+    ops: tuple[NonEmpty, ...] = ()
+    onnx_ops: tuple[NonEmpty, ...] = ()
+    precisions: Annotated[tuple[Computes, ...], Field(min_length=1)]
     weights: Literal["per-channel", "per-tensor"]
+    others: Literal["cpu", "cpu-from-there", "refused"] = "cpu"
+    limits: tuple[Limit, ...] = ()
     source: NonEmpty
     status: Status
 
@@ -175,8 +217,8 @@ class Device(Section):
     runtimes, formats: what runs there, the usual one first; channel_multiple: what pruning rounds widths to, since a
     kernel takes about as long for part of a block of channels as for all; onnx_activations: what ONNX Runtime fuses;
     hard_swish: whole, or as a depthwise convolution and a multiplication where its int8 kernel is slow; scheme: which
-    integers it takes (`quantize/scheme.py`). The sections after [source] stand where there are facts; each says where
-    it is from.
+    integers it takes (`quantize/scheme.py`); io: what INT8 files for it take and give. The sections after [source]
+    stand where there are facts; each says where it is from.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -187,6 +229,7 @@ class Device(Section):
     onnx_activations: Literal["uint8", "int8"]
     hard_swish: Literal["decomposed", "whole"]
     scheme: Literal["default", "symmetric", "per-tensor"]
+    io: Literal["float32", "int8"] = "float32"
     source: Sources
     compiler: Compiler | None = None
     compute: Compute = Compute()
@@ -195,6 +238,7 @@ class Device(Section):
     price: Price = Price()
     security: Security = Security()
     accelerator: Accelerator | None = None
+    runtime_ram: tuple[RuntimeRam, ...] = ()
     latency: tuple[LatencyModel, ...] = ()
 
     @property

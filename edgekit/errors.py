@@ -480,6 +480,13 @@ PAGES: dict[str, Page] = {
         "A device's file says which formats its runtimes take. An estimate for another would be of a file that cannot"
         " run there.",
     ),
+    "EK717": Page(
+        Exit.UNSUPPORTED,
+        "a file that the device's compiler refuses",
+        "Where an accelerator runs whole files only, one op that its compiler does not know is enough. The list of"
+        " those that it knows stands in the device's file, under [accelerator], with the document that it is from; a"
+        " newer compiler may know more.",
+    ),
     "EK720": Page(
         Exit.USAGE,
         "not a device's address",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
@@ -91,3 +93,49 @@ def shape(text: str) -> tuple[str, list[int]]:
             "EK190", f"cannot read --input {text}", "it is not name=AxBxC", "write it as --input image=1x3x224x224"
         )
     return name, [int(size) for size in sizes]
+
+
+# What a limit may be given in, by option: unit -> what one is in SI units (or in bytes, or dollars).
+QUANTITIES: Mapping[str, Mapping[str, float]] = {
+    "--latency": {"s": 1.0, "ms": 1e-3, "us": 1e-6},
+    "--energy": {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6},
+    "--power": {"W": 1.0, "mW": 1e-3},
+    "--price": {"USD": 1.0, "": 1.0},
+    "--ram": {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1e3, "MB": 1e6, "GB": 1e9},
+}
+NUMBER = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([^\d\s.,]*)", re.A)
+
+
+def quantity(option: str, text: str) -> float:
+    """'--latency', '50ms' -> 0.05. A unit is what its letters say: 'mW' is no 'MW'."""
+    units = QUANTITIES[option]
+    names = [unit for unit in units if unit]
+    example = f"{option} 50{names[1] if len(names) > 1 else ''}"
+    match = NUMBER.fullmatch(text.strip())
+    if match is None or not float(match[1]) > 0:
+        raise _unread(
+            option, text, f"it is no number above 0 with a unit ({', '.join(names)})", f"write it as {example}"
+        )
+    number, unit = match[1], match[2]
+    if unit in units:
+        return float(number) * units[unit]
+    near = _near(unit, names)
+    fix = f"did you mean {option} {number}{near}?" if near else f"write it as {example}"
+    if not unit:
+        raise _unread(option, text, f"it has no unit, which is one of {', '.join(names)}", fix)
+    raise _unread(option, text, f"its unit is '{unit}', known are {', '.join(names)}", fix)
+
+
+def _near(unit: str, names: Sequence[str]) -> str | None:
+    """The unit that was meant: the usual one where there is none, the same in other letters, or one like it."""
+    if not unit:
+        return names[1] if len(names) > 2 else names[0]
+    if unit in ("\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"):
+        return "us"
+    folded = {name.casefold(): name for name in reversed(names)}
+    close = difflib.get_close_matches(unit.casefold().rstrip("."), folded, 1, cutoff=0.5)
+    return folded[close[0]] if close else None
+
+
+def _unread(option: str, text: str, why: str, fix: str) -> EdgekitError:
+    return EdgekitError("EK190", f"cannot read {option} {text}", why, fix)

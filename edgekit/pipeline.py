@@ -47,6 +47,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     Raises EdgekitError; an EK5xx comes after the other files were written and reported.
     """
     device = load_device(recipe.device) if recipe.device else None
+    recipe = start.for_device(recipe, device, progress)
     scheme = scheme_of(recipe, device.scheme if device is not None else "default")
     check_wishes(recipe.quantize)
     precision, prunes = recipe.quantize.precision, recipe.prune.wanted

@@ -18,22 +18,21 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgekit.artifact import FORMAT_NAMES, Arrays, Artifact
 from edgekit.data import Given, read_data
-from edgekit.device import Device, load_device
+from edgekit.device import Device, device_names, load_device
 from edgekit.errors import EdgekitError
 from edgekit.graph.source import source_line
-from edgekit.profile import Estimate, address, estimate, remote, room
+from edgekit.profile import address, remote
 from edgekit.profile.advice import Advice, advice
 from edgekit.profile.answer import Probed, probed
 from edgekit.profile.measured import MeasuredThere, measure_there
-from edgekit.profile.memory import plan_of
 from edgekit.profile.parcel import parcel
-from edgekit.profile.room import Fit
+from edgekit.profile.prospect import Prospect, prospect
+from edgekit.profile.recommend import Candidate, Limits, SortKey, candidate
 from edgekit.profile.sample import noise
 from edgekit.progress import SILENT, Progress
 from edgekit.recipe import Recipe
 from edgekit.run import vela
 from edgekit.run.signature import is_lowered, opened
-from edgekit.run.vela import Compiled
 
 MADE_UP = "noise"
 
@@ -81,26 +80,8 @@ def measure(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prospect:
-    """What a file will cost on a device that is not at hand.
-
-    estimates: the best known first, none where only the device's compiler can speak of the file; fit: whether it fits
-    into a microcontroller, None where the device's memory is no such, or the file none for it; compiled: what the
-    device's compiler says, None where it has none that edgekit knows, or it is not here, when missing is the command
-    that brings it.
-    """
-
-    path: str
-    device: str
-    estimates: tuple[Estimate, ...]
-    fit: Fit | None
-    compiled: Compiled | None = None
-    missing: str | None = None
-
-
 def prospects(files: Sequence[Path], device: str, *, progress: Progress = SILENT) -> tuple[Prospect, ...]:
-    """device: a name that `load_device` takes. Raises EK710 to EK716 where nothing can be said of a file, EK941 to
+    """device: a name that `load_device` takes. Raises EK710 to EK717 where nothing can be said of a file, EK941 to
     EK944 where its compiler has nothing to say."""
     there = load_device(device)
     for path in files:
@@ -116,42 +97,26 @@ def prospects(files: Sequence[Path], device: str, *, progress: Progress = SILENT
 
 
 def _prospect(path: Path, device: Device, progress: Progress) -> Prospect:
-    found: Compiled | None = None
-    missing: str | None = None
-    if device.compiler is not None and vela.installed():
-        with progress.step(f"compiling {path.name} for {device.compiler.accelerator}"):
-            found = vela.compiled(path, device.compiler)
-    elif device.compiler is not None:
-        missing = vela.INSTALL
-    estimates = _estimates(path, device, found, missing)
-    return Prospect(
-        path=str(path),
-        device=device.name,
-        estimates=estimates,
-        fit=_fit(path, device),
-        compiled=found,
-        missing=missing,
-    )
+    """Its compiler is asked too, where it is here."""
+    if device.compiler is None:
+        return prospect(path, device)
+    if not vela.installed():
+        return prospect(path, device, missing=vela.INSTALL)
+    with progress.step(f"compiling {path.name} for {device.compiler.accelerator}"):
+        found = vela.compiled(path, device.compiler)
+    return prospect(path, device, compiled=found)
 
 
-def _estimates(path: Path, device: Device, found: Compiled | None, missing: str | None) -> tuple[Estimate, ...]:
-    """Where the fit, or a peak, cannot speak of a file, its compiler may."""
-    try:
-        return estimate(path, device)
-    except EdgekitError as refused:
-        if found is not None:
-            return ()
-        if missing is not None:
-            fix = f"{refused.fix}; or bring the device's compiler, which has a model of it: {missing}"
-            raise EdgekitError(refused.code, refused.what, refused.why, fix) from None
-        raise
+def recommended(
+    files: Sequence[Path], limits: Limits, key: SortKey = "latency", names: Sequence[str] = ()
+) -> tuple[Candidate, ...]:
+    """Every device with what the files would cost there, held against the limits; by `key`, the smallest first.
 
-
-def _fit(path: Path, device: Device) -> Fit | None:
-    ram, flash = device.memory.ram_bytes, device.memory.flash_bytes
-    if ram is None or flash is None or (memory := plan_of(path.read_bytes())) is None:
-        return None
-    return room.fit(memory, path.stat().st_size, ram_bytes=int(ram.value), flash_bytes=int(flash.value))
+    files: of one model, each device takes the one that it runs best; names: of the devices, all of edgekit's if empty.
+    """
+    offered = [(path, _artifact(path).format) for path in files]
+    found = [candidate(offered, load_device(name), limits) for name in names or device_names()]
+    return tuple(sorted(found, key=lambda one: (one.sort_value(key), one.device)))
 
 
 @dataclass(frozen=True)

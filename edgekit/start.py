@@ -9,6 +9,7 @@ import onnx_ir as ir
 from edgekit import budget
 from edgekit.capture import Captured, Loaded, Source, capture, load
 from edgekit.data import Data, Given, read_data, with_synthesized
+from edgekit.device import Device
 from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.progress import Progress
@@ -19,6 +20,27 @@ from edgekit.simplify import simplify, unroll
 from edgekit.verify import suited
 
 SYNTHESIZED = 32  # inputs to make up where no samples are given
+
+
+def for_device(recipe: Recipe, device: Device | None, progress: Progress) -> Recipe:
+    """What the recipe leaves open, as the device has it; what it says wins.
+
+    INT8 files take and give integers where those of the device do. Where it runs TFLite files only, no INT8 ONNX file
+    is written beside them. A TFLite file is written also where it runs ONNX files only, for another runtime to hold
+    the integers against: TensorRT is not here.
+    """
+    if device is None:
+        return recipe
+    quantize, output = recipe.quantize, recipe.output
+    if device.io != quantize.io and quantize.precision == "int8" and "io" not in quantize.model_fields_set:
+        progress.note(
+            f"{device.name} computes in integers: the files take and give {device.io} (--io float32 does not)"
+        )
+        quantize = quantize.model_copy(update={"io": device.io})
+    if device.formats == ("tflite",) and "formats" not in output.model_fields_set:
+        progress.note(f"{device.name} runs TFLite files: no other is written (--format onnx writes one)")
+        output = output.model_copy(update={"formats": device.formats})
+    return recipe.model_copy(update={"quantize": quantize, "output": output})
 
 
 def source(recipe: Recipe, given: Given) -> Source:

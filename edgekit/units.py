@@ -38,6 +38,22 @@ def energies(*joules: float) -> tuple[list[str], str]:
     return [_three(joule / factor) for joule in joules], unit
 
 
+def energy(joules: float) -> str:
+    """0.152 -> '152 mJ'."""
+    (value,), unit = energies(joules)
+    return f"{value} {unit}"
+
+
+def power(watts: float) -> str:
+    """6.392 -> '6.39 W'."""
+    return f"{_three(watts)} W" if watts >= 1 or not watts else f"{_three(1e3 * watts)} mW"
+
+
+def price(usd: float) -> str:
+    """35.0 -> '35 USD'."""
+    return f"{usd:g} USD"
+
+
 def count(n: int) -> str:
     """41_012_345 -> '41.0 M'."""
     for factor, letter in _COUNTS:

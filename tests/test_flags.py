@@ -38,3 +38,49 @@ def test_shapes() -> None:
 def test_a_shape_that_is_none(text: str) -> None:
     with pytest.raises(EdgekitError, match="EK190"):
         flags.shape(text)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "value"),
+    [
+        ("--latency", "50ms", 0.05),
+        ("--latency", " 0.05 s ", 0.05),
+        ("--latency", "250us", 250e-6),
+        ("--energy", "10mJ", 0.01),
+        ("--power", "5W", 5.0),
+        ("--price", "100", 100.0),
+        ("--price", "99.5 USD", 99.5),
+        ("--ram", "512KiB", 524288.0),
+        ("--ram", "1.5MB", 1.5e6),
+    ],
+)
+def test_quantities(option: str, text: str, value: float) -> None:
+    assert flags.quantity(option, text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "why", "fix"),
+    [
+        ("--latency", "50", "it has no unit", "did you mean --latency 50ms?"),
+        ("--ram", "512", "it has no unit", "did you mean --ram 512KiB?"),
+        ("--power", "5", "it has no unit", "did you mean --power 5W?"),
+        ("--latency", "50 msec", "its unit is 'msec'", "did you mean --latency 50ms?"),
+        ("--latency", "50MS", "its unit is 'MS'", "did you mean --latency 50ms?"),
+        ("--latency", "50\N{MICRO SIGN}s", "known are s, ms, us", "did you mean --latency 50us?"),
+        ("--power", "5MW", "known are W, mW", "did you mean --power 5mW?"),
+        ("--ram", "512KB", "its unit is 'KB'", "did you mean --ram 512kB?"),
+        ("--latency", "50 kg", "its unit is 'kg'", "write it as --latency 50ms"),
+        ("--price", "100EUR", "known are USD", "write it as --price 50"),
+        ("--price", "$100", "no number above 0", "write it as --price 50"),
+        ("--latency", "0ms", "no number above 0", "write it as --latency 50ms"),
+        ("--latency", "-5ms", "no number above 0", "write it as --latency 50ms"),
+        ("--energy", "1,5mJ", "no number above 0", "write it as --energy 50mJ"),
+        ("--latency", "", "no number above 0", "write it as --latency 50ms"),
+    ],
+)
+def test_slips_in_a_quantity(option: str, text: str, why: str, fix: str) -> None:
+    with pytest.raises(EdgekitError, match="EK190") as raised:
+        flags.quantity(option, text)
+    assert raised.value.what == f"cannot read {option} {text}"
+    assert why in raised.value.why
+    assert raised.value.fix == fix

@@ -361,6 +361,14 @@ def test_schemes(place, wanted, scheme, request):
     assert [agreement.top1 for agreement in report.verification.agreements] == [1.0]
 
 
+def test_a_device_of_integers_gets_one_file_of_integers(place):
+    report = pipeline.quantize(place.recipe("edge-tpu", **{"": {"device": "coral-usb"}}))
+    assert [Path(file.path).name for file in report.files] == ["tiny.onnx", "tiny.int8.tflite"]
+    artifact = opened(Path(report.files[1].path))
+    assert [spec.dtype for spec in (*artifact.inputs, *artifact.outputs)] == ["int8", "int8"]
+    assert report.quantization.io == "int8"
+
+
 def test_samples_that_nothing_is_calibrated_on_are_named(place):
     data = {"calibration": str(place.samples), "evaluation": str(place.samples)}
     report = pipeline.quantize(place.recipe("unneeded", data, quantize={"precision": "int8-dynamic"}))

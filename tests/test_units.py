@@ -50,3 +50,9 @@ def test_energies() -> None:
     assert units.energies(5e-6) == (["5.00"], "uJ")
     assert units.energies(2e-8) == (["0.02"], "uJ")
     assert units.energies(1.5) == (["1.50"], "J")
+    assert units.energy(0.1516) == "152 mJ"
+
+
+def test_power_and_price() -> None:
+    assert (units.power(6.392), units.power(0.105), units.power(0)) == ("6.39 W", "105 mW", "0.00 W")
+    assert (units.price(35.0), units.price(99.5)) == ("35 USD", "99.5 USD")

@@ -1,4 +1,4 @@
-"""`edgekit devices ...`: the devices that edgekit knows, and what one that can be reached has."""
+"""`edgekit devices ...`: the devices that edgekit knows, which of them suit, and what one that can be reached has."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import typer
 from edgekit import units
 from edgekit.cli import options
 from edgekit.cli.profile import Python, Timeout
+from edgekit.cli.recommend import recommend
 from edgekit.errors import Exit
 from edgekit.plain import plain
 
 if TYPE_CHECKING:
     from edgekit.profiling import Condition
 
-HELP = "List the devices that edgekit knows, or ask one what it has."
+HELP = "List known devices, find those that suit a model, or ask one."
 
 Where = Annotated[
     str,
@@ -30,6 +31,7 @@ def devices() -> typer.Typer:
     made = typer.Typer(name="devices", help=HELP, add_completion=False, rich_markup_mode=None)
     made.command("list")(list_devices)
     made.command()(probe)
+    made.command()(recommend)
     return made
 
 

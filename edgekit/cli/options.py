@@ -213,7 +213,7 @@ Effort = Annotated[
 ]
 Io = Annotated[
     Literal["float32", "int8"] | None,
-    typer.Option("--io", help="What the INT8 files take and give. Default: float32."),
+    typer.Option("--io", help="What the INT8 files take and give. Default: the device's, or float32."),
 ]
 
 # ---- [qat] -----------------------------------------------------------------------------------------------------------
@@ -259,7 +259,11 @@ Directory = Annotated[
 ]
 Formats = Annotated[
     list[str] | None,
-    typer.Option("--format", metavar="NAME", help="File format to write, onnx or tflite; repeatable. Default: both."),
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="File format to write, onnx or tflite; repeatable. Default: both, or tflite where a device runs no other.",
+    ),
 ]
 KeepFloat = Annotated[
     list[str] | None,

@@ -14,7 +14,7 @@ from edgekit.errors import EdgekitError, Exit
 
 if TYPE_CHECKING:
     from edgekit.profile.measured import MeasuredThere
-    from edgekit.profiling import Prospect
+    from edgekit.profile.prospect import Prospect
 
 DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)", re.A)
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -158,13 +158,17 @@ def _said(context: typer.Context) -> list[str]:
 
 def _in_words(found: Prospect) -> str:
     from edgekit.report.compiled import compiled_in_words, file_in_words, missing_in_words
-    from edgekit.report.estimates import estimates_in_words, fit_in_words
+    from edgekit.report.estimates import estimates_in_words, fit_in_words, placement_in_words, ram_in_words
 
     blocks = [estimates_in_words(found.estimates) if found.estimates else file_in_words(found.path, found.device)]
+    if found.placement is not None:
+        blocks.append(placement_in_words(found.placement))
     if found.compiled is not None:
         blocks.append(compiled_in_words(found.compiled))
     if found.missing is not None:
         blocks.append(missing_in_words(found.missing))
+    if found.ram:
+        blocks.append("\n".join(ram_in_words(ram) for ram in found.ram))
     if found.fit is not None:
         blocks.append(fit_in_words(found.fit))
     return "\n\n".join(blocks)

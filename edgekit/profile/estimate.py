@@ -12,7 +12,7 @@ that was not measured, a model far smaller or larger than those that were.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from edgekit import units
 from edgekit.device import Device, Evidence, LatencyModel, load_device
 from edgekit.errors import EdgekitError
 from edgekit.profile.kernels import Kernel, Precision, kernels_of
-from edgekit.profile.placement import Fallen, fallen_from
+from edgekit.profile.placement import Fallen, fallen_from, placed
 from edgekit.profile.terms import of_kernel
 
 FAR = 8.0
@@ -38,6 +38,7 @@ READS_FILES = frozenset(
     {"tflite", "armnn", "edgetpu", "stm32cube-ai", "plumerai", "tensorrt", "qnn-dlc", "litert", "onnxruntime"}
 )
 """Runtimes that run a TFLite or an ONNX file, or what their compiler makes of one."""
+BESIDE_A_CPU = frozenset({"npu", "gpu"})
 ACROSS_RUNTIMES = "on a Raspberry Pi 4, one runtime takes 1.2 times (median) to 1.5 times what another takes"
 
 
@@ -93,12 +94,13 @@ def estimate(path: Path, device: Device, computing: Precision | None = None) -> 
 
     computing: what a float file's kernels are taken to compute in, None for what they do; so it stands for the files
     that are yet to be made of it, but for the ops that only these have (at their ends, say).
-    Raises EK711 to EK715 where nothing can be said, EK710 where the file cannot be read.
+    Raises EK711 to EK715 and EK717 where nothing can be said, EK710 where the file cannot be read.
     """
     kernels = kernels_of(path)
     if computing is not None:
         kernels = tuple(_computing_in(computing, kernel, device) for kernel in kernels)
     _check_known(path, kernels)
+    _check_taken(path, device, kernels)
     if not device.latency:
         return (_guess(path, device, kernels),)
     precision = main_precision(kernels)
@@ -150,7 +152,7 @@ def main_precision(kernels: Sequence[Kernel]) -> str:
 def _estimated(path: Path, device: Device, model: LatencyModel, kernels: Sequence[Kernel]) -> Estimate:
     macs = sum(kernel.macs for kernel in kernels)
     _check_size(path, device, model, macs)
-    fallen = fallen_from(device.accelerator, kernels) if model.processor == "npu" else ()
+    fallen = fallen_from(device.accelerator, kernels) if model.processor in BESIDE_A_CPU else ()
     costs, doubts, vague = _costs(path, device, model, kernels, fallen)
     seconds = model.seconds.get("run", 0.0) + sum(costs)
     half = math.hypot(model.half_width, PRIOR_SPREAD * vague / seconds)
@@ -188,37 +190,43 @@ def _costs(
     path: Path, device: Device, model: LatencyModel, kernels: Sequence[Kernel], fallen: Sequence[Fallen]
 ) -> tuple[list[float], list[str], float]:
     """Seconds of each kernel; doubts; and how many of the seconds rest on the prior alone."""
-    away = {found.kernel for found in fallen}
-    costs, vague, borrowed = [], 0.0, set()
+    away = {found.kernel: found.reason for found in fallen}
+    costs, vague, borrowed, moved = [], 0.0, set(), set()
     for kernel in kernels:
         used = _model_of(path, device, model, kernel, away)
         if used is model and not _holds_for(model, kernel.precision):
             borrowed.add(kernel.op)
         parts = {term: used.seconds.get(term, 0.0) * work for term, work in of_kernel(kernel, used.cache_bytes).items()}
         costs.append(sum(parts.values()))
-        vague += sum(cost for term, cost in parts.items() if term in used.unseen)
+        if kernel.name in away and used is model:
+            moved.add(kernel.op)
+            vague += costs[-1]
+        else:
+            vague += sum(cost for term, cost in parts.items() if term in used.unseen)
     doubts = []
     if borrowed:
         doubts.append(f"{_list(sorted(borrowed))} compute in another precision than was measured there")
     if model.runtime not in READS_FILES:
         doubts.append(f"measured in {model.runtime}, which runs no such file; {ACROSS_RUNTIMES}")
     if fallen:
-        doubts.append(f"{len(fallen)} ops leave the accelerator for the CPU: {fallen[0].reason}")
+        doubts.append(f"{units.plural(len(fallen), 'op')} leave the accelerator for the CPU: {fallen[0].reason}")
+    if moved:
+        doubts.append(f"{_list(sorted(moved))} run on the CPU, which was not measured: taken at the accelerator's cost")
     return costs, doubts, vague
 
 
-def _model_of(path: Path, device: Device, model: LatencyModel, kernel: Kernel, away: set[str]) -> LatencyModel:
-    """The parameters of the kernel's own precision, in the same runtime; the CPU's where it leaves the accelerator."""
+def _model_of(path: Path, device: Device, model: LatencyModel, kernel: Kernel, away: Mapping[str, str]) -> LatencyModel:
+    """The parameters of the kernel's own precision, in the same runtime; the CPU's where it leaves the accelerator.
+
+    away: kernel -> why it does. What only moves values is taken at the accelerator's cost where the CPU is not known.
+    """
     if kernel.name in away:
         on_cpu = [m for m in device.latency if m.processor == "cpu" and m.precision == kernel.precision]
         if on_cpu:
             return on_cpu[0]
-        raise EdgekitError(
-            "EK714",
-            f"cannot estimate '{path}' on '{device.name}'",
-            f"{kernel.op} '{kernel.name}' leaves the accelerator, and the CPU beside it was not measured",
-            "keep such ops out of the model, or measure it: edgekit profile FILE --on ssh://...",
-        )
+        if kernel.macs:
+            raise _left(path, device, kernel.op, kernel.name, away[kernel.name])
+        return model
     if _holds_for(model, kernel.precision):
         return model
     same = [
@@ -237,6 +245,26 @@ def _model_of(path: Path, device: Device, model: LatencyModel, kernel: Kernel, a
         f"{kernel.op} '{kernel.name}' computes in {kernel.precision}, which was not measured there in {model.runtime}",
         "keep the whole model in one precision, or measure it: edgekit profile FILE --on ssh://...",
     )
+
+
+def _left(path: Path, device: Device, op: str, kernel: str, reason: str) -> EdgekitError:
+    return EdgekitError(
+        "EK714",
+        f"cannot estimate '{path}' on '{device.name}'",
+        f"{op} '{kernel}' leaves the accelerator ({reason}), and the CPU beside it was not measured",
+        "keep such ops out of the model, or measure it: edgekit profile FILE --on ssh://...",
+    )
+
+
+def _check_taken(path: Path, device: Device, kernels: Sequence[Kernel]) -> None:
+    found = placed(device.accelerator, kernels)
+    if found is not None and found.refused:
+        raise EdgekitError(
+            "EK717",
+            f"'{device.name}' does not take '{path}'",
+            f"{found.fallen[0].reason} ({found.fallen[0].op} '{found.fallen[0].kernel}')",
+            "replace such ops in the model, or write plugins for them",
+        )
 
 
 def _check_known(path: Path, kernels: Sequence[Kernel]) -> None:
@@ -306,6 +334,9 @@ def _guess(path: Path, device: Device, kernels: Sequence[Kernel]) -> Estimate:
             else "it multiplies nothing, and a peak says nothing of what only moves values",
             "measure the file: edgekit profile FILE --on ssh://...",
         )
+    fallen = fallen_from(device.accelerator, kernels)
+    if (left := next((one for one in fallen if one.macs), None)) is not None:
+        raise _left(path, device, left.op, left.kernel, left.reason)
     costs = [kernel.macs / (GUESS_EFFICIENCY * peak.value) for kernel in kernels]
     seconds = sum(costs)
     if seconds < START_S * len(kernels):
@@ -335,6 +366,7 @@ def _guess(path: Path, device: Device, kernels: Sequence[Kernel]) -> Estimate:
         baselines=(Baseline(name="the peak itself", seconds=macs / peak.value),),
         kernels=tuple(Part(name=k.name, seconds=cost) for k, cost in zip(kernels, costs, strict=True)),
         ops=_by_op(kernels, costs),
+        fallen=fallen,
         doubts=("a guess from specifications: no run was ever measured there",),
     )
 

@@ -43,7 +43,7 @@ class Kernel:
 
     macs: multiply-accumulates; inputs, outputs, weights: elements; taps: kernel height and width; groups: of a
     convolution, its channels where it is depthwise; depth: input channels of one group; per_channel: its weights
-    are integers with a scale per channel.
+    are integers with a scale per channel; floats: a conversion with real numbers on one side.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Kernel:
     groups: int = 1
     depth: int = 1
     per_channel: bool = False
+    floats: bool = False
 
 
 def kernels_of(path: Path) -> tuple[Kernel, ...]:

@@ -125,6 +125,7 @@ def _kernel(node: ir.Node, index: int) -> Kernel:
         groups=groups,
         depth=_depth(node, kind, weights),
         per_channel=_per_channel(node, weights),
+        floats=node.op_type in {"QuantizeLinear", "DequantizeLinear"},
     )
 
 

@@ -13,8 +13,8 @@ from edgekit.errors import EdgekitError
 from edgekit.profile.kernels import Kernel, Kind, Precision
 
 _OPS: dict[int, str] = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
-_FREE = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "RANK"})  # the buffer stays as it is
-_KINDS: dict[str, Kind] = {
+FREE = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "RANK"})  # the buffer stays as it is
+KINDS: dict[str, Kind] = {
     "CONV_2D": "conv",
     "DEPTHWISE_CONV_2D": "depthwise",
     "TRANSPOSE_CONV": "transpose-conv",
@@ -43,6 +43,7 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("SPACE_TO_DEPTH", "BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND", "REVERSE_V2", "FILL"), "move"),
     **dict.fromkeys(("ZEROS_LIKE",), "move"),
 }
+FLOATS = frozenset({schema.TensorType.FLOAT32, schema.TensorType.FLOAT16})
 _POOLS = {"AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"}
 
 
@@ -81,9 +82,9 @@ class _Reader:
         op = self.op(node)
         operands = [node.Inputs(i) for i in range(node.InputsLength()) if node.Inputs(i) >= 0]
         results = [node.Outputs(i) for i in range(node.OutputsLength())]
-        if op in _FREE or not results or all(self.constants[operand] for operand in operands):
+        if op in FREE or not results or all(self.constants[operand] for operand in operands):
             return None
-        kind = _KINDS.get(op, "other")
+        kind = KINDS.get(op, "other")
         activations = [operand for operand in operands if not self.constants[operand]]
         weights = self.weights(kind, operands, activations)
         made = self.shapes[results[0]]
@@ -104,6 +105,7 @@ class _Reader:
             groups=shape[-1] if depthwise else self.groups(kind, activations, shape),
             depth=1 if depthwise else (shape[-1] if shape else 1),
             per_channel=weights is not None and self.scales[weights] > 1,
+            floats=kind == "convert" and any(self.types[i] in FLOATS for i in (*activations, *results)),
         )
 
     def op(self, node: Any) -> str:

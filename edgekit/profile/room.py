@@ -6,9 +6,11 @@ a file. What a runtime adds is an estimate, so it can only take a pass away: a n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from edgekit.device import RuntimeRam
 from edgekit.profile.memory import Memory
 
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -73,6 +75,36 @@ class Fit:
     verdict: Verdict
     needs: tuple[Need, ...]
     doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RamEstimate:
+    """RAM of a whole program in one runtime, estimated. computed_bytes: its activations, where each may lie over those
+    that it is made of; low_bytes, high_bytes: the 90 % interval; error: median, on families that were left out."""
+
+    runtime: str
+    version: str
+    computed_bytes: int
+    ram_bytes: int
+    low_bytes: int
+    high_bytes: int
+    error: float
+    source: str
+
+
+def ram_in(known: RuntimeRam, activations_bytes: int) -> RamEstimate:
+    """activations_bytes: as `in_place.peak_bytes` lays them out."""
+    ram_bytes = known.share * activations_bytes + known.constant_bytes
+    return RamEstimate(
+        runtime=known.runtime,
+        version=known.version,
+        computed_bytes=activations_bytes,
+        ram_bytes=round(ram_bytes),
+        low_bytes=round(ram_bytes * math.exp(-known.half_width)),
+        high_bytes=round(ram_bytes * math.exp(known.half_width)),
+        error=known.held_out_error,
+        source=known.source,
+    )
 
 
 def flash(memory: Memory, file_bytes: int, runtime: Runtime = STM32H7) -> Flash:

@@ -14,7 +14,8 @@ from edgekit.plain import plain
 
 if TYPE_CHECKING:  # types only: the stage takes a second to load
     from edgekit.profile.estimate import Baseline, Estimate
-    from edgekit.profile.room import Fit
+    from edgekit.profile.placement import Fallen, Placement
+    from edgekit.profile.room import Fit, RamEstimate
 
 EVIDENCE = {
     "A": "fitted to this device and runtime, tried on families that were left out",
@@ -23,6 +24,7 @@ EVIDENCE = {
     "D": "a guess: specifications only",
 }
 OPS_SHOWN = 5
+WHYS_SHOWN = 4
 WIDTH = 96
 GAP = 12  # columns of the titles
 HARD = "\N{NO-BREAK SPACE}"  # keeps a number and its sign on one line
@@ -39,6 +41,34 @@ def estimates_in_words(estimates: Sequence[Estimate]) -> str:
     return "\n\n".join(blocks)
 
 
+def placement_in_words(placement: Placement) -> str:
+    """How much of a file an accelerator takes, and why not the rest."""
+    if placement.refused:
+        return "\n".join(
+            rows_in_words([("placement", f"{plain(placement.accelerator)} refuses the file: {_whys(placement)}")])
+        )
+    what = f"of {units.count(placement.macs)} MACs" if placement.macs else f"of {units.plural(placement.kernels, 'op')}"
+    text = f"{plain(placement.accelerator)} takes {units.percent(placement.share, 0)} {what}"
+    if placement.fallen:
+        count = len(placement.fallen)
+        falls = "falls" if count == 1 else "fall"
+        text += f"; {count} of {units.plural(placement.kernels, 'op')} {falls} back to the CPU: {_whys(placement)}"
+    return "\n".join(rows_in_words([("placement", text)]))
+
+
+def _whys(placement: Placement) -> str:
+    """The reasons, those of most MACs first, each with how many ops it is of where there are several."""
+    found: dict[str, list[Fallen]] = {}
+    for fallen in placement.fallen:
+        found.setdefault(fallen.reason, []).append(fallen)
+    ordered = sorted(found.items(), key=lambda item: -sum(fallen.macs for fallen in item[1]))
+    said = [
+        plain(reason) if len(of) == 1 else f"{plain(reason)} ({len(of)} ops)" for reason, of in ordered[:WHYS_SHOWN]
+    ]
+    rest = sum(len(of) for _, of in ordered[WHYS_SHOWN:])
+    return "; ".join([*said, f"{units.plural(rest, 'more op')}"] if rest else said)
+
+
 def fit_in_words(fit: Fit) -> str:
     """Whether a file fits into a microcontroller."""
     rows = [("fits", f"{fit.verdict}: {'; '.join(fit.doubts)}" if fit.doubts else str(fit.verdict))]
@@ -48,6 +78,16 @@ def fit_in_words(fit: Fit) -> str:
             needed += f" computed, up to {units.size(need.high_bytes)} estimated with the runtime"
         rows.append((need.resource, f"{needed}, of {units.size(need.available_bytes)}: {need.verdict}"))
     return "\n".join(rows_in_words(rows))
+
+
+def ram_in_words(ram: RamEstimate) -> str:
+    """RAM in one runtime, with its interval."""
+    runtime = f"{plain(ram.runtime)} {plain(ram.version)}".strip()
+    low, high = units.size(ram.low_bytes), units.size(ram.high_bytes)
+    text = f"{units.size(ram.ram_bytes)}  {low}..{high}  estimated for {runtime}, 90 % interval"
+    return "\n".join(
+        rows_in_words([("RAM", f"{text} (median error {units.percent(ram.error)} on models that were left out)")])
+    )
 
 
 def _block(estimate: Estimate) -> list[tuple[str, str]]:
@@ -62,8 +102,6 @@ def _block(estimate: Estimate) -> list[tuple[str, str]]:
     rows.append(("evidence", f"{estimate.evidence}: {EVIDENCE[estimate.evidence]} ({plain(estimate.basis)})"))
     rows.append(("beside it", ", ".join(map(_baseline, estimate.baselines))))
     rows.append(("mostly", _ops(estimate)))
-    if estimate.fallen:
-        rows.append(("on the CPU", _fallen(estimate)))
     return rows + [("doubt", plain(doubt)) for doubt in estimate.doubts]
 
 
@@ -92,13 +130,6 @@ def _ops(estimate: Estimate) -> str:
     )
     rest = sum(part.seconds for part in estimate.ops[OPS_SHOWN:])
     return ", ".join(shown + ([f"others {units.percent(rest / total, 0)}"] if rest > 0 else []))
-
-
-def _fallen(estimate: Estimate) -> str:
-    share = sum(fallen.macs for fallen in estimate.fallen) / max(1, estimate.macs)
-    reasons = dict.fromkeys(fallen.reason for fallen in estimate.fallen)
-    count = units.plural(len(estimate.fallen), "op")
-    return f"{count} with {units.percent(share, 0)} of the MACs: {plain('; '.join(reasons))}"
 
 
 def rows_in_words(rows: Sequence[tuple[str, str]]) -> list[str]:

@@ -153,6 +153,18 @@ def test_an_estimate_says_whether_it_fits(files: list[str], tmp_path: Path, caps
     assert run(["profile", files[1], "--device", of_any_size("stm32h743", tmp_path)]) == 0
     words = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in words[-3:]] == ["fits", "RAM", "flash"]
+    assert any(line.startswith("RAM ") and "estimated for stm32cube-ai 10.0.0" in line for line in words)
+
+
+def test_an_estimate_says_how_much_the_accelerator_takes(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = of_any_size("coral-usb", tmp_path)
+    assert run(["profile", files[1], "--device", board]) == 0
+    assert "placement   the Edge TPU takes 100 % of" in capsys.readouterr().out
+    assert run(["profile", files[1], "--device", board, "--json"]) == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert file["placement"]["accelerator"] == "the Edge TPU"
 
 
 def test_estimates_that_are_refused(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,6 +194,39 @@ def test_ops_that_leave_the_accelerator(tmp_path: Path) -> None:
         estimate(path, device(npu, accelerator=ACCELERATOR))
 
 
+def test_moves_on_a_cpu_that_was_not_measured(tmp_path: Path) -> None:
+    """What multiplies nothing costs what the accelerator would take, and is not known."""
+    path = tflite_file(tmp_path)
+    npu = MODEL.model_copy(update={"processor": "npu", "runtime": "edgetpu"})
+    whole = ACCELERATOR.model_copy(update={"ops": (*ACCELERATOR.ops, "DEPTHWISE_CONV_2D")})
+    few = whole.model_copy(update={"ops": tuple(op for op in whole.ops if op not in {"DEQUANTIZE", "HARD_SWISH"})})
+    (all_taken,), (found,) = (estimate(path, device(npu, accelerator=table)) for table in (whole, few))
+    assert not all_taken.fallen and not all_taken.doubts
+    assert [fallen.op for fallen in found.fallen] == ["QUANTIZE", "HARD_SWISH", "DEQUANTIZE"]
+    assert found.seconds == pytest.approx(all_taken.seconds)
+    assert found.high_s > all_taken.high_s
+    assert any(
+        "DEQUANTIZE, HARD_SWISH, QUANTIZE run on the CPU, which was not measured" in doubt for doubt in found.doubts
+    )
+
+
+def test_a_compiler_that_refuses_the_file(tmp_path: Path) -> None:
+    table = ACCELERATOR.model_copy(update={"others": "refused", "name": "TensorRT"})
+    with pytest.raises(EdgekitError, match=r"(?s)EK717.*TensorRT has no DEPTHWISE_CONV_2D") as raised:
+        estimate(tflite_file(tmp_path), device(MODEL, accelerator=table))
+    assert int(raised.value.exit) == 3
+
+
+def test_a_guess_speaks_of_the_accelerator_only(tmp_path: Path) -> None:
+    path = tflite_file(tmp_path)
+    peak = device().compute.model_copy(update={"int8_macs_per_s": Figure(value=1e9, status="spec", source="sheet")})
+    with pytest.raises(EdgekitError, match=r"(?s)EK714.*has no DEPTHWISE_CONV_2D"):
+        estimate(path, device(compute=peak, accelerator=ACCELERATOR))
+    whole = ACCELERATOR.model_copy(update={"ops": ("DEPTHWISE_CONV_2D", "CONV_2D", "ADD", "FULLY_CONNECTED")})
+    (found,) = estimate(path, device(compute=peak, accelerator=whole))
+    assert {fallen.op for fallen in found.fallen} == {"QUANTIZE", "HARD_SWISH", "MEAN", "DEQUANTIZE"}
+
+
 def test_a_guess_from_the_peak(tmp_path: Path) -> None:
     path = tflite_file(tmp_path)
     board = device()

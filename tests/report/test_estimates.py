@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 
 from edgekit.profile.estimate import Baseline, Estimate, Part
-from edgekit.profile.placement import Fallen
-from edgekit.profile.room import Fit, Need
-from edgekit.report.estimates import estimates_in_words, fit_in_words
+from edgekit.profile.placement import Fallen, Placement
+from edgekit.profile.room import Fit, Need, RamEstimate
+from edgekit.report.estimates import estimates_in_words, fit_in_words, placement_in_words, ram_in_words
 from edgekit.report.json import to_json
 
 ESTIMATE = Estimate(
@@ -52,12 +52,41 @@ def test_a_guess_says_so() -> None:
     assert "doubt       a guess from specifications" in text
 
 
-def test_what_leaves_the_accelerator_and_small_energies() -> None:
-    fallen = Fallen(kernel="k", op="CONV_2D", macs=150_000_000, reason="the NPU has no CONV_2D")
-    text = estimates_in_words([replace(ESTIMATE, fallen=(fallen,), energy_j=5e-6), replace(ESTIMATE, ops=())])
-    assert "on the CPU  1 op with 50 % of the MACs: the NPU has no CONV_2D" in text
+def test_small_energies_and_several_runtimes() -> None:
+    text = estimates_in_words([replace(ESTIMATE, energy_j=5e-6), replace(ESTIMATE, ops=())])
     assert "5.00 uJ" in text
     assert text.count("runtime") >= 2
+
+
+PLACEMENT = Placement(accelerator="the NPU", kernels=20, macs=300_000_000, refused=False, fallen=())
+
+
+def left(op: str, macs: int, reason: str) -> Fallen:
+    return Fallen(kernel=op.lower(), op=op, macs=macs, reason=reason)
+
+
+def test_how_much_an_accelerator_takes() -> None:
+    assert placement_in_words(PLACEMENT) == "placement   the NPU takes 100 % of 300 M MACs"
+    one = replace(PLACEMENT, fallen=(left("CONV_2D", 12_000_000, "the NPU has no CONV_2D"),))
+    assert placement_in_words(one) == (
+        "placement   the NPU takes 96 % of 300 M MACs; 1 of 20 ops falls back to the CPU: the NPU has no\n"
+        "            CONV_2D"
+    )
+    idle = replace(one, macs=0, fallen=(left("TANH", 0, "the NPU has no TANH"),))
+    assert placement_in_words(idle).startswith("placement   the NPU takes 95 % of 20 ops; 1 of")
+
+
+def test_why_it_does_not_take_the_rest() -> None:
+    """Most MACs first; what is left over is counted."""
+    fallen = [left("TANH", 0, "no TANH"), left("CONV_2D", 5, "too large"), left("CONV_2D", 5, "too large")]
+    fallen += [left(f"OP_{index}", 0, f"no OP_{index}") for index in range(4)]
+    words = " ".join(placement_in_words(replace(PLACEMENT, fallen=tuple(fallen))).split())
+    assert words.endswith("7 of 20 ops fall back to the CPU: too large (2 ops); no TANH; no OP_0; no OP_1; 2 more ops")
+
+
+def test_a_refused_file() -> None:
+    refused = replace(PLACEMENT, refused=True, fallen=(left("HardSwish", 0, "TensorRT has no HardSwish"),))
+    assert placement_in_words(refused) == "placement   the NPU refuses the file: TensorRT has no HardSwish"
 
 
 def test_as_json() -> None:
@@ -77,3 +106,20 @@ def test_whether_it_fits() -> None:
         "RAM         1.00 KiB computed, up to 2.00 KiB estimated with the runtime, of 4.00 KiB: pass",
         "flash       8.00 KiB, of 4.00 KiB: fail",
     ]
+
+
+def test_ram_in_a_runtime() -> None:
+    ram = RamEstimate(
+        runtime="stm32cube-ai",
+        version="10.0.0",
+        computed_bytes=200 * 1024,
+        ram_bytes=250 * 1024,
+        low_bytes=150 * 1024,
+        high_bytes=400 * 1024,
+        error=0.094,
+        source="fitted: in this test",
+    )
+    assert " ".join(ram_in_words(ram).split()) == (
+        "RAM 250 KiB 150 KiB..400 KiB estimated for stm32cube-ai 10.0.0, 90 % interval (median error 9.4 % on models"
+        " that were left out)"
+    )
