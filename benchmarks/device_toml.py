@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.device import Device, LatencyModel
+from edgekit.device import Device, LatencyModel, latency_toml, toml_value
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT.parent / "shared" / "devices" / "specs_facts.csv"
@@ -160,7 +160,7 @@ def write(device: str, models: Sequence[LatencyModel] | None = None) -> None:
     head = path.read_text(encoding="utf-8").partition(MARK)[0].rstrip() if path.is_file() else _head(device)
     head = head if head.startswith(EDITORS) else f"{EDITORS}\n{head}"
     body = [_section(name, entries) for name, entries in _facts(device).items() if entries]
-    path.write_text("\n\n".join([head, MARK, *body, *map(_latency, models)]) + "\n", encoding="utf-8")
+    path.write_text("\n\n".join([head, MARK, *body, *map(latency_toml, models)]) + "\n", encoding="utf-8")
     Device.from_toml(path)
 
 
@@ -241,30 +241,7 @@ def _derived(value: float, row: Mapping[str, str]) -> Entry:
 
 
 def _section(name: str, entries: Mapping[str, Entry]) -> str:
-    return "\n".join([f"[{name}]", *(f"{key} = {_inline(entry)}" for key, entry in entries.items())])
-
-
-def _latency(model: LatencyModel) -> str:
-    told = model.model_dump(exclude_none=True, exclude={"seconds"})
-    lines = [f"{key} = {_value(value)}" for key, value in told.items() if value not in ("", ())]
-    seconds = [f"{term} = {_value(value)}" for term, value in model.seconds.items()]
-    return "\n".join(["[[latency]]", *lines, "", "[latency.seconds]", *seconds])
-
-
-def _inline(entry: Entry) -> str:
-    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in entry.items()) + " }"
-
-
-def _value(value: Any) -> str:
-    match value:
-        case float() if value >= 1e3 and value == int(value):
-            return f"{int(value):_}"
-        case float():
-            return f"{value:.6g}"
-        case tuple() | list():
-            return "[" + ", ".join(_value(item) for item in value) + "]"
-        case _:
-            return json.dumps(value, ensure_ascii=False)
+    return "\n".join([f"[{name}]", *(f"{key} = {toml_value(entry)}" for key, entry in entries.items())])
 
 
 if __name__ == "__main__":

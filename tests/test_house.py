@@ -41,7 +41,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"report"}),
     frozenset({"budget", "goals", "judging", "scoring", "search"}),
     frozenset({"finish", "integers", "profiling", "pruning", "start"}),
-    frozenset({"pipeline"}),
+    frozenset({"fitting", "pipeline"}),
     frozenset({"api"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

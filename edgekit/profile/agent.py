@@ -46,7 +46,7 @@ WINDOW_S, TIMED_S, TIMED_RUNS = 1.0, 0.2, 200  # of a soak: how long a window is
 class Player:
     """A model file in a process of its own."""
 
-    def __init__(self, index: int, artifact: Json, job: Json, tick: Callable[[], None]) -> None:
+    def __init__(self, index: int, job: Json, tick: Callable[[], None]) -> None:
         self._index, self._tick = index, tick
         self._limit_s = float(job.get("limit_s", 600.0))
         self._rest = b""
@@ -54,7 +54,10 @@ class Player:
         self._child = subprocess.Popen(
             [sys.executable, sys.argv[0], "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
-        self.opened = self.ask("open", dict(artifact, threads=job["threads"]))
+        self.opened: Json = {}
+
+    def open(self, artifact: Json, threads: int) -> None:
+        self.opened = self.ask("open", dict(artifact, threads=threads))
 
     def ask(self, do: str, argument: Any = None) -> Any:
         """What the child answers. Meters are looked at meanwhile."""
@@ -122,8 +125,9 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
     with contextlib.ExitStack() as stack:
         players = []
         for index, artifact in enumerate(job["artifacts"]):
-            players.append(Player(index, artifact, job, tick))
+            players.append(Player(index, job, tick))
             stack.callback(players[-1].close)
+            players[-1].open(artifact, job["threads"])
         rails = meters(root)
         idle = _idle(rails)
         for player in players:
@@ -150,6 +154,47 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
         "idle": idle,
         "artifacts": results,
         "soak": windows,
+    }
+
+
+def sweep(job: Json, say: Callable[[str], None]) -> Json:
+    """Run many small files one after the other, in passes, so that a disturbance does not meet a file in all of them.
+
+    job: nets [{name, format, shapes}], archive (a zip that holds them), passes, burst_s and evict_bytes (for each, see
+    `Bench.burst`), threads, limit_s, root. Gives, beside the surroundings, runtimes (by format: name and version) and
+    nets: the seconds of each pass, or why there are none.
+    """
+    root, tick = job.get("root", "/"), _heart(say)
+    before = environment.snapshot(root)
+    nets, steps = job["nets"], job["passes"] * len(job["nets"])
+    found: List[Json] = [{"seconds": [], "failed": None} for _ in nets]
+    how = {key: job[key] for key in ("archive", "threads", "burst_s", "evict_bytes")}
+    runtimes: Json = {}
+    with contextlib.ExitStack() as stack:
+        players: Json = {}
+        for step in range(steps):
+            net, entry = nets[step % len(nets)], found[step % len(nets)]
+            if entry["failed"] is None:
+                if net["format"] not in players:
+                    players[net["format"]] = Player(step % len(nets), job, tick)
+                    stack.callback(players[net["format"]].close)
+                try:
+                    burst = players[net["format"]].ask("burst", dict(net, **how))
+                    entry["seconds"].append(burst["seconds"])
+                    runtimes[net["format"]] = {"runtime": burst["runtime"], "version": burst["version"]}
+                except Failure as failure:
+                    if failure.kind in ("numpy", "runtime"):
+                        raise
+                    entry["failed"] = failure.text[:2000]
+                    if failure.kind not in ("load", "run"):  # its process has gone, or hangs
+                        players.pop(net["format"]).close()
+            say("progress {} {}".format(step + 1, steps))
+    return {
+        "system": environment.system(),
+        "before": before,
+        "after": environment.snapshot(root),
+        "runtimes": runtimes,
+        "nets": found,
     }
 
 
@@ -244,7 +289,8 @@ def main(arguments: List[str]) -> None:
 def _answer(job: Json, say: Callable[[str], None]) -> Json:
     answer: Json = {"schema": SCHEMA}
     try:
-        answer.update(probe(job, say) if job.get("probe") else run(job, say))
+        act = probe if job.get("probe") else sweep if job.get("nets") else run
+        answer.update(act(job, say))
     except Failure as failure:
         answer["failure"] = failure.as_json()
     except OSError as error:  # no room, no permission, no process left to be had
