@@ -36,7 +36,7 @@ from edgekit.profile.fitted import Context, FittedDevice, Measured, Skipped, mod
 from edgekit.profile.kernels import Kernel, kernels_of
 from edgekit.profile.parcel import parcel
 from edgekit.profile.sketch import Net, graph
-from edgekit.progress import SILENT, Progress
+from edgekit.progress import SILENT, Advance, Progress
 
 PASSES = 2
 BURST_S = 0.06  # of a net in each pass
@@ -134,8 +134,8 @@ def fit_device(
     chosen = nets() if design is None else design
     drawn, archive = _draw(chosen, working, intel, progress)
     swept = _sweep(there, drawn, archive, threads, profiling.python_of(there, python), silence_s, progress)
-    with progress.step("fitting"):
-        models = _models(there, drawn, swept, threads)
+    with progress.step("fitting", len(PRECISIONS) * len(working)) as advance:
+        models = _models(there, drawn, swept, threads, advance)
     failed = [(one, net.failed) for one, net in zip(drawn, swept.nets, strict=True) if net.failed is not None]
     skipped += [Skipped(what=f"{one.net.name}, {one.precision} {NAMES[one.format]}", why=why) for one, why in failed]
     return FittedDevice(
@@ -222,7 +222,7 @@ def _sweep(
 
 
 def _models(
-    there: address.Address, drawn: Sequence[Drawn], swept: answer.Swept, threads: int
+    there: address.Address, drawn: Sequence[Drawn], swept: answer.Swept, threads: int, advance: Advance
 ) -> tuple[LatencyModel, ...]:
     """The parameters of each runtime: float32 first, since INT8 files hold float kernels too."""
     made: list[LatencyModel] = []
@@ -252,6 +252,7 @@ def _models(
             model = model_of(measured, precision, context, other)
             made.append(model)
             other = model
+            advance(1)
     return tuple(made)
 
 

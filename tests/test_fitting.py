@@ -92,7 +92,7 @@ def test_too_few_nets_ran() -> None:
         system=state.system, before=state.before, after=state.before, runtimes={}, nets=(nothing,) * len(drawn)
     )
     with pytest.raises(EdgekitError, match=r"(?s)EK741.*0 of 1 nets in float32"):
-        fitting._models(address.parsed("local"), drawn, swept, 1)
+        fitting._models(address.parsed("local"), drawn, swept, 1, lambda _: None)
 
 
 @pytest.mark.parametrize(
