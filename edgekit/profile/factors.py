@@ -116,9 +116,11 @@ def factors(kernels: Sequence[Kernel], known: tuple[Factor, ...]) -> Array:
     if not known or not kernels:
         return np.ones(len(kernels))
     shapes = [shape_of(kernel) for kernel in kernels]
+    different = tuple(dict.fromkeys(shapes))
     weights = np.array([factor.weight for factor in known])
-    found: Array = np.exp(np.clip(_covariance(shapes, _shapes(known)) @ weights, LOWEST, HIGHEST))
-    return found
+    logs = np.clip(_covariance(different, _shapes(known)) @ weights, LOWEST, HIGHEST)
+    of_shape = dict(zip(different, np.exp(logs), strict=True))
+    return np.array([of_shape[shape] for shape in shapes])
 
 
 def is_like(kernel: Kernel, known: tuple[Factor, ...]) -> bool:

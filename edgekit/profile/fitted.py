@@ -17,7 +17,7 @@ from edgekit.device import Device, Evidence, Factor, LatencyModel
 from edgekit.profile.factors import Timed, factors, fit_factors
 from edgekit.profile.fit import Prior, Run, fit, half_width
 from edgekit.profile.kernels import Kernel, Precision
-from edgekit.profile.terms import Term, amounts, of_kernel
+from edgekit.profile.terms import TERMS, Term, amounts, of_kernel
 
 PRIOR = Prior(
     compared={
@@ -74,29 +74,43 @@ class FittedDevice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a net shows of one precision. kernels: those in it; rest_s: what its others take, in another precision."""
+
+    net: Measured
+    kernels: tuple[Kernel, ...]
+    rest_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Costs:
     """Parameters by which kernels of a precision are priced."""
 
     seconds: Mapping[Term, float]
     factors: tuple[Factor, ...]
 
-    def of(self, kernels: Sequence[Kernel]) -> float:
-        """Seconds of kernels, without the call."""
+    def of(self, groups: Sequence[Sequence[Kernel]]) -> list[float]:
+        """Seconds of each group of kernels, without the call."""
+        kernels = [kernel for group in groups for kernel in group]
         terms = [sum(self.seconds.get(t, 0.0) * amount for t, amount in of_kernel(k, 0).items()) for k in kernels]
-        return float(np.dot(terms, factors(kernels, self.factors))) if kernels else 0.0
+        costs = np.array(terms) * factors(kernels, self.factors)
+        ends = np.cumsum([len(group) for group in groups])
+        return [float(costs[end - len(group) : end].sum()) for end, group in zip(ends, groups, strict=True)]
 
 
 def model_of(
     nets: Sequence[Measured], precision: Precision, context: Context, other: LatencyModel | None = None
 ) -> LatencyModel:
     """nets: in one precision, but for kernels that it has none for; other: the parameters of these."""
-    costs = fitted(nets, precision, other)
-    errors = [abs(priced(net, precision, costs, other) / net.seconds - 1) for net in nets]
-    residuals = left_out(nets, precision, other)
+    parts = parted(nets, precision, other)
+    costs = fitted(parts)
+    errors = [abs(s / part.net.seconds - 1) for s, part in zip(priced(parts, costs), parts, strict=True)]
+    residuals = left_out(parts)
     sizes = [(net, sum(kernel.macs for kernel in net.kernels)) for net in nets]
     macs = [count for _, count in sizes if count]
     blocks = tuple(dict.fromkeys(net.family for net in nets if net.family))
     held_out = float(np.median([abs(math.expm1(-residual)) for _, residual in residuals]))
+    noise = max(context.noise, LEAST_NOISE)
     return LatencyModel(
         processor="cpu",
         runtime=context.runtime,
@@ -108,8 +122,8 @@ def model_of(
         runs=len(nets),
         median_error=rounded(float(np.median(errors))),
         held_out_error=rounded(held_out),
-        half_width=rounded(half_width(residuals, max(context.noise, LEAST_NOISE))),
-        noise=rounded(max(context.noise, LEAST_NOISE)),
+        half_width=rounded(half_width(residuals, noise)),
+        noise=rounded(noise),
         macs=(float(min(macs)), float(max(macs))),
         cache_bytes=0,
         seconds_per_mac=rounded(float(np.median([net.seconds / count for net, count in sizes if net.family]))),
@@ -120,53 +134,60 @@ def model_of(
     )
 
 
-def fitted(nets: Sequence[Measured], precision: Precision, other: LatencyModel | None) -> Costs:
+def parted(nets: Sequence[Measured], precision: Precision, other: LatencyModel | None) -> tuple[Part, ...]:
+    """other: the parameters of kernels that are not in the precision; None where all are to be counted to it."""
+    if other is None:
+        return tuple(Part(net=net, kernels=net.kernels, rest_s=0.0) for net in nets)
+    theirs = [[kernel for kernel in net.kernels if kernel.precision != precision] for net in nets]
+    rests = Costs(seconds=_terms_of(other), factors=other.factors).of(theirs)
+    return tuple(
+        Part(net=net, kernels=tuple(k for k in net.kernels if k.precision == precision), rest_s=rest)
+        for net, rest in zip(nets, rests, strict=True)
+    )
+
+
+def _terms_of(model: LatencyModel) -> dict[Term, float]:
+    return {term: model.seconds[term] for term in TERMS if term in model.seconds}
+
+
+def fitted(parts: Sequence[Part]) -> Costs:
     """The parameters that say best what the nets took."""
-    ours = {net.name: [kernel for kernel in net.kernels if _is_ours(kernel, precision, other)] for net in nets}
-    rest = {net.name: _rest(net, precision, other) for net in nets}
     runs = [
-        Run(model=net.name, family=net.family, amounts=amounts(ours[net.name], 0), seconds=net.seconds - rest[net.name])
-        for net in nets
-        if net.seconds - rest[net.name] > LEAST_SHARE * net.seconds
+        Run(
+            model=part.net.name,
+            family=part.net.family,
+            amounts=amounts(part.kernels, 0),
+            seconds=part.net.seconds - part.rest_s,
+        )
+        for part in parts
+        if part.net.seconds - part.rest_s > LEAST_SHARE * part.net.seconds
     ]
     seconds = fit(runs, PRIOR)
     timed = [
-        Timed(kernels=tuple(ours[net.name]), seconds=net.seconds, rest_s=rest[net.name] + seconds.get("run", 0.0))
-        for net in nets
-        if ours[net.name]
+        Timed(kernels=part.kernels, seconds=part.net.seconds, rest_s=part.rest_s + seconds.get("run", 0.0))
+        for part in parts
+        if part.kernels
     ]
     return Costs(seconds=seconds, factors=fit_factors(timed, seconds, 0))
 
 
-def priced(net: Measured, precision: Precision, costs: Costs, other: LatencyModel | None) -> float:
-    """Seconds of a net by the parameters of its precision, and of the other."""
-    ours = [kernel for kernel in net.kernels if _is_ours(kernel, precision, other)]
-    return costs.seconds.get("run", 0.0) + costs.of(ours) + _rest(net, precision, other)
+def priced(parts: Sequence[Part], costs: Costs) -> list[float]:
+    """Seconds of each net."""
+    call_s = costs.seconds.get("run", 0.0)
+    ours = costs.of([part.kernels for part in parts])
+    return [call_s + seconds + part.rest_s for seconds, part in zip(ours, parts, strict=True)]
 
 
-def left_out(
-    nets: Sequence[Measured], precision: Precision, other: LatencyModel | None
-) -> tuple[tuple[Run, float], ...]:
+def left_out(parts: Sequence[Part]) -> tuple[tuple[Run, float], ...]:
     """Each block with log(measured / estimated) from a fit that saw no block of its kind."""
     found: list[tuple[Run, float]] = []
-    for family in dict.fromkeys(net.family for net in nets if net.family):
-        costs = fitted([net for net in nets if net.family != family], precision, other)
-        for net in nets:
-            if net.family == family:
-                run = Run(model=net.name, family=family, amounts={}, seconds=net.seconds)
-                found.append((run, math.log(net.seconds / priced(net, precision, costs, other))))
+    for family in dict.fromkeys(part.net.family for part in parts if part.net.family):
+        away = [part for part in parts if part.net.family == family]
+        costs = fitted([part for part in parts if part.net.family != family])
+        for part, seconds in zip(away, priced(away, costs), strict=True):
+            run = Run(model=part.net.name, family=family, amounts={}, seconds=part.net.seconds)
+            found.append((run, math.log(part.net.seconds / seconds)))
     return tuple(found)
-
-
-def _is_ours(kernel: Kernel, precision: Precision, other: LatencyModel | None) -> bool:
-    return other is None or kernel.precision == precision
-
-
-def _rest(net: Measured, precision: Precision, other: LatencyModel | None) -> float:
-    if other is None:
-        return 0.0
-    theirs = [kernel for kernel in net.kernels if kernel.precision != precision]
-    return Costs(seconds=other.seconds, factors=other.factors).of(theirs)  # type: ignore[arg-type]
 
 
 def _evidence(nets: int, held_out: float) -> Evidence:

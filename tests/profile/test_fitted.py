@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgekit.profile.fitted import Context, Measured, fitted, left_out, model_of, priced
+from edgekit.profile.fitted import Context, Measured, fitted, left_out, model_of, parted, priced
 from edgekit.profile.kernels import Kernel, Precision
 
 CONTEXT = Context(runtime="litert", version="2.3", threads=1, source="measured: in this test", noise=0.01)
@@ -60,7 +60,7 @@ def test_blocks_that_were_left_out_are_priced() -> None:
 
 
 def test_residuals_are_of_blocks_only() -> None:
-    residuals = left_out(nets(), "float32", None)
+    residuals = left_out(parted(nets(), "float32", None))
     assert {run.family for run, _ in residuals} == {"residual", "inverted", "fire"}
     assert all(math.isfinite(residual) for _, residual in residuals)
 
@@ -68,11 +68,11 @@ def test_residuals_are_of_blocks_only() -> None:
 def test_float_kernels_in_integers_are_priced_by_float_parameters() -> None:
     island = kernel(784, 64, 64)
     floats = model_of(nets(), "float32", CONTEXT)
-    mixed = nets("int8", island)
-    costs = fitted(mixed, "int8", floats)
-    errors = [abs(priced(net, "int8", costs, floats) / net.seconds - 1) for net in mixed]
+    parts = parted(nets("int8", island), "int8", floats)
+    costs = fitted(parts)
+    errors = [abs(s / part.net.seconds - 1) for s, part in zip(priced(parts, costs), parts, strict=True)]
     assert float(np.median(errors)) < 0.05
-    alone = costs.of([kernel(1600, 64, 64, "int8")])
+    (alone,) = costs.of([[kernel(1600, 64, 64, "int8")]])
     assert alone == pytest.approx(true_s(kernel(1600, 64, 64, "int8")), rel=0.3)
 
 
