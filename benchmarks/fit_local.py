@@ -82,7 +82,9 @@ def main(arguments: Sequence[str]) -> int:
 def measured(device: Device, folder: Path, name: str) -> list[Row]:
     """Estimated first, then measured in turns."""
     paths = files_of(folder, name)
-    found = profiling.measure([paths[kind] for kind in KINDS], "local", Recipe())
+    found = profiling.measure(
+        [paths[kind] for kind in KINDS], "local", Recipe.model_validate({"model": {"path": str(folder)}})
+    )
     plain = device.model_copy(
         update={"latency": tuple(model.model_copy(update={"factors": ()}) for model in device.latency)}
     )

@@ -67,7 +67,7 @@ def nets() -> tuple[Net, ...]:
     return tuple(found[i] for start in range(STRIDE) for i in range(start, len(found), STRIDE))
 
 
-STRIDE = 7  # neighbours in the lists above are alike, and a disturbance should not meet all of them
+STRIDE = 31  # neighbours in the lists above are alike, and a disturbance should not meet all of them
 
 
 def _products() -> list[Net]:
