@@ -21,7 +21,7 @@ from typing import Any
 
 from accelerators import ACCELERATORS
 
-from edgekit.device import Device, LatencyModel, RuntimeRam
+from edgekit.device import Device, LatencyModel, RuntimeRam, latency_toml, toml_value
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT.parent / "shared" / "devices" / "specs_facts.csv"
@@ -171,7 +171,8 @@ def write(device: str, models: Sequence[LatencyModel] | None = None, ram: Sequen
     body = [_section(name, entries) for name, entries in _facts(device).items() if entries]
     if device in ACCELERATORS:
         body.append(_accelerator(ACCELERATORS[device]))
-    path.write_text("\n\n".join([head, MARK, *body, *map(_ram, ram), *map(_latency, models)]) + "\n", encoding="utf-8")
+    entries = [*body, *map(_ram, ram), *map(latency_toml, models)]
+    path.write_text("\n\n".join([head, MARK, *entries]) + "\n", encoding="utf-8")
     Device.from_toml(path)
 
 
@@ -252,49 +253,26 @@ def _derived(value: float, row: Mapping[str, str]) -> Entry:
 
 
 def _section(name: str, entries: Mapping[str, Entry]) -> str:
-    return "\n".join([f"[{name}]", *(f"{key} = {_inline(entry)}" for key, entry in entries.items())])
+    return "\n".join([f"[{name}]", *(f"{key} = {toml_value(entry)}" for key, entry in entries.items())])
 
 
 def _accelerator(table: Mapping[str, Any]) -> str:
     """Its lists a screen wide, its limits a line each."""
     lines = [f"{key} = {_listed(value)}" for key, value in table.items() if key != "limits"]
-    limits = [f"    {_inline(limit)}," for limit in table.get("limits", ())]
+    limits = [f"    {toml_value(limit)}," for limit in table.get("limits", ())]
     return "\n".join(["[accelerator]", *lines, *(["limits = [", *limits, "]"] if limits else [])])
 
 
 def _listed(value: Any) -> str:
     """A long list, wrapped."""
     if not isinstance(value, list) or len(value) <= FEW:
-        return _value(value)
+        return toml_value(value)
     wrapped = textwrap.wrap(", ".join(map(json.dumps, value)), 116)
     return "\n".join(["[", *(f"    {line}" for line in wrapped), "]"])
 
 
 def _ram(ram: RuntimeRam) -> str:
-    return "\n".join(["[[runtime_ram]]", *(f"{key} = {_value(value)}" for key, value in ram.model_dump().items())])
-
-
-def _latency(model: LatencyModel) -> str:
-    told = model.model_dump(exclude_none=True, exclude={"seconds"})
-    lines = [f"{key} = {_value(value)}" for key, value in told.items() if value not in ("", ())]
-    seconds = [f"{term} = {_value(value)}" for term, value in model.seconds.items()]
-    return "\n".join(["[[latency]]", *lines, "", "[latency.seconds]", *seconds])
-
-
-def _inline(entry: Entry) -> str:
-    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in entry.items()) + " }"
-
-
-def _value(value: Any) -> str:
-    match value:
-        case float() if value >= 1e3 and value == int(value):
-            return f"{int(value):_}"
-        case float():
-            return f"{value:.6g}"
-        case tuple() | list():
-            return "[" + ", ".join(_value(item) for item in value) + "]"
-        case _:
-            return json.dumps(value, ensure_ascii=False)
+    return "\n".join(["[[runtime_ram]]", *(f"{key} = {toml_value(value)}" for key, value in ram.model_dump().items())])
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def bench(case: Case, left: int, more: list[str], *, rival: bool) -> list[bool]:
             options = dict(zip(training[::2], training[1::2], strict=True))
             epochs, batch = int(options["--epochs"]), int(options["--train-batch"])
             pruning_rival.write(small.report["pruning"]["macs"], epochs, batch, theirs)
-            show(other := timed(["convert", str(theirs), *behind], out / "rival"))
+            judged = [word for i, word in enumerate(behind) if "--calib" not in behind[max(0, i - 1) : i + 1]]
+            show(other := timed(["convert", str(theirs), *judged], out / "rival"))
             found += beside(small, other)
     return found
 

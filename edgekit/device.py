@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -108,13 +109,30 @@ class Security(Section):
     note: Fact | None = None
 
 
+class Factor(Section):
+    """By how much kernels of a shape cost more or less than their terms, as `profile/factors.py` has it.
+
+    kind: of kernels; rows, channels, depth, taps, stride: the shape; weight: of this shape in the logarithm of the
+    factor of another, by how alike the two are.
+    """
+
+    kind: NonEmpty
+    rows: Annotated[int, Field(ge=1)]
+    channels: Annotated[int, Field(ge=1)]
+    depth: Annotated[int, Field(ge=1)]
+    taps: Annotated[int, Field(ge=1)]
+    stride: Annotated[int, Field(ge=1)]
+    weight: float
+
+
 class LatencyModel(Section):
     """What runs cost in one runtime there, with what that is known from.
 
-    seconds: per unit of each term of `profile/terms.py`; unseen: terms that no run had enough of, so that the prior's
-    word stands; half_width: of the 90 % interval in log space; noise: by what a repeated measurement differs, in log
-    space; macs: the smallest and the largest model it was fitted to; seconds_per_mac: the simplest estimate, to compare
-    with; sibling, sibling_factor: a device whose time with this factor is another; power_w: of the board meanwhile.
+    seconds: per unit of each term of `profile/terms.py`; factors: by which kernels depart from these, where a device
+    was measured with nets of a design; unseen: terms that no run had enough of, so that the prior's word stands;
+    half_width: of the 90 % interval in log space; noise: by what a repeated measurement differs, in log space; macs:
+    the smallest and the largest model it was fitted to; seconds_per_mac: the simplest estimate, to compare with;
+    sibling, sibling_factor: a device whose time with this factor is another; power_w: of the board meanwhile.
     """
 
     processor: Literal["cpu", "gpu", "npu", "mcu"]
@@ -136,6 +154,7 @@ class LatencyModel(Section):
     sibling_factor: Positive | None = None
     power_w: Positive | None = None
     seconds: dict[str, Annotated[float, Field(ge=0)]]
+    factors: tuple[Factor, ...] = ()
     unseen: tuple[str, ...] = ()
     source: NonEmpty
     status: Status = "fitted"
@@ -257,6 +276,44 @@ class Device(Section):
                 "add channel_multiple = ... there",
             )
         return device
+
+
+def to_toml(device: Device) -> str:
+    """The device's file, which reads as the same device."""
+    told = device.model_dump(exclude_defaults=True, exclude={"latency"})
+    tables = {key: value for key, value in told.items() if isinstance(value, dict) and value}
+    head = [f"{key} = {toml_value(value)}" for key, value in told.items() if not isinstance(value, dict)]
+    sections = [
+        "\n".join([f"[{name}]", *(f"{key} = {toml_value(value)}" for key, value in table.items())])
+        for name, table in tables.items()
+    ]
+    return "\n\n".join(["\n".join(head), *sections, *map(latency_toml, device.latency)]) + "\n"
+
+
+def latency_toml(model: LatencyModel) -> str:
+    """A [[latency]] section."""
+    told = model.model_dump(exclude_none=True, exclude={"seconds", "factors"})
+    lines = [f"{key} = {toml_value(value)}" for key, value in told.items() if value not in ("", ())]
+    if model.factors:
+        rows = [f"  {toml_value(factor.model_dump())}," for factor in model.factors]
+        lines += ["factors = [", *rows, "]"]
+    seconds = [f"{term} = {toml_value(value)}" for term, value in model.seconds.items()]
+    return "\n".join(["[[latency]]", *lines, "", "[latency.seconds]", *seconds])
+
+
+def toml_value(value: Any) -> str:
+    """Numbers with six digits, which is more than any of them carries."""
+    match value:
+        case float() if abs(value) >= 1e3 and value == int(value):
+            return f"{int(value):_}"
+        case float():
+            return f"{value:.6g}"
+        case tuple() | list():
+            return "[" + ", ".join(toml_value(item) for item in value) + "]"
+        case dict():
+            return "{ " + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + " }"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
 def device_names() -> tuple[str, ...]:

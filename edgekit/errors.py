@@ -598,6 +598,28 @@ PAGES: dict[str, Page] = {
         "--device estimates what a file will cost, from what was measured on such a device before. Nothing is run, so"
         " that samples, runs, threads and places to run at have no meaning there.",
     ),
+    "EK739": Page(
+        Exit.ENVIRONMENT,
+        "nothing to fit on the device",
+        "`edgekit devices fit` runs nets on the device, and no runtime works there: neither for TFLite nor for ONNX"
+        " files. `edgekit devices probe` prints the commands that install one.",
+    ),
+    "EK740": Page(
+        Exit.USAGE,
+        "not a device's name",
+        "A device's file is called after it. Names are of small letters, digits and '-', such as raspberry-pi-4.",
+    ),
+    "EK741": Page(
+        Exit.UNSUPPORTED,
+        "too few nets ran on the device",
+        "A fit is made of nets that span what kernels cost. The runtime there refused or crashed on more than half of"
+        " them, so that an estimate would rest on too little. An old runtime is the usual cause.",
+    ),
+    "EK742": Page(
+        Exit.USAGE,
+        "not a device's file",
+        "--device takes the name of a device that edgekit carries, or the path of a file that ends in .toml.",
+    ),
     "EK745": Page(
         Exit.UNSUPPORTED,
         "a file that cannot be cut into its ops",

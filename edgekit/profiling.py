@@ -69,7 +69,7 @@ def measure(
         there,
         artifacts,
         samples,
-        python=_python(there, python),
+        python=python_of(there, python),
         threads=recipe.verify.threads,
         runs=runs,
         soak_s=soak_s,
@@ -136,12 +136,13 @@ class Condition:
 def probe(on: str, *, python: str | None = None, silence_s: float = remote.SILENCE_S) -> Condition:
     """Ask a device what it has. on, python: as for `measure`."""
     there = address.parsed(on)
-    document = remote.run(there, parcel({"probe": True}, {}), python=_python(there, python), silence_s=silence_s)
+    document = remote.run(there, parcel({"probe": True}, {}), python=python_of(there, python), silence_s=silence_s)
     found = probed(document, there)
     return Condition(on, found, advice(found))
 
 
-def _python(there: address.Address, python: str | None) -> str:
+def python_of(there: address.Address, python: str | None) -> str:
+    """The Python to run there. python: what the user named, None for the usual one."""
     if python is not None:
         return python
     return remote.this_python() if there.kind == "local" else "python3"

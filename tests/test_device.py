@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device import Device, device_names, load_device
+from edgekit.device import Device, Factor, device_names, load_device, to_toml
 from edgekit.errors import EdgekitError
 from edgekit.paths import devices_folder
 from edgekit.profile.terms import TERMS
@@ -90,6 +90,16 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert load_device(str(path)).name == "mine"
     with pytest.raises(EdgekitError, match="EK101"):
         load_device(str(tmp_path / "gone.toml"))
+
+
+@pytest.mark.parametrize("name", ["raspberry-pi-4", "x86-64", "coral-usb"])
+def test_a_file_that_is_written_reads_as_the_same_device(name: str, tmp_path: Path) -> None:
+    device = load_device(name)
+    factor = Factor(kind="depthwise", rows=49, channels=96, depth=1, taps=9, stride=2, weight=-0.125)
+    models = tuple(model.model_copy(update={"factors": (factor, factor)}) for model in device.latency)
+    device = device.model_copy(update={"latency": models})
+    (tmp_path / "mine.toml").write_text(to_toml(device))
+    assert Device.from_toml(tmp_path / "mine.toml") == device
 
 
 @pytest.mark.parametrize(

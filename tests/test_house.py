@@ -42,7 +42,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"budget", "estimating", "goals", "judging", "scoring", "search"}),
     frozenset({"reaching"}),
     frozenset({"finish", "integers", "profiling", "pruning", "start"}),
-    frozenset({"pipeline"}),
+    frozenset({"fitting", "pipeline"}),
     frozenset({"api"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

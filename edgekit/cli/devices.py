@@ -1,7 +1,8 @@
-"""`edgekit devices ...`: the devices that edgekit knows, which of them suit, and what one that can be reached has."""
+"""`edgekit devices ...`: the devices that edgekit knows, which of them suit, what one has, and a file made of one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from edgekit import units
 from edgekit.cli import options
 from edgekit.cli.profile import Python, Timeout
+from edgekit.cli.progress import watching
 from edgekit.cli.recommend import recommend
 from edgekit.errors import Exit
 from edgekit.plain import plain
@@ -16,11 +18,26 @@ from edgekit.plain import plain
 if TYPE_CHECKING:
     from edgekit.profiling import Condition
 
-HELP = "List known devices, find those that suit a model, or ask one."
+HELP = "List known devices, find those that suit a model, ask one what it has, or make a file of one."
 
 Where = Annotated[
     str,
     typer.Argument(help="local, ssh://[user@]host[:port] or adb://serial.", metavar="DEVICE", show_default=False),
+]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="DEVICE",
+        help="The device to measure: local, ssh://[user@]host[:port] or adb://serial. Default: local.",
+    ),
+]
+FileOf = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write. Default: <name>.toml.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="What to call the device. Default: its host name, or this-machine."),
 ]
 Row = tuple[str, str]
 NAMES = {"tflite": "TFLite", "onnx": "ONNX"}
@@ -32,6 +49,7 @@ def devices() -> typer.Typer:
     made.command("list")(list_devices)
     made.command()(probe)
     made.command()(recommend)
+    made.command()(fit)
     return made
 
 
@@ -67,6 +85,41 @@ def probe(where: Where, python: Python = None, timeout: Timeout = 60.0, json: op
         width = max(len(key) for key, _ in rows)
         print("\n".join(f"{plain(key):<{width}}  {plain(value)}" for key, value in rows))
     return Exit.DONE if condition.fit else Exit.ENVIRONMENT
+
+
+def fit(
+    on: On = "local",
+    output: FileOf = None,
+    name: Name = None,
+    threads: options.Threads = None,
+    python: Python = None,
+    timeout: Timeout = 60.0,
+    overwrite: options.Overwrite = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Measure what kernels cost on a device, and write a file by which --device estimates any model for it.
+
+    Takes some minutes: small nets of all kinds run there, in float32 and INT8, in each runtime that works. Nothing is
+    installed, and nothing is left there.
+    """
+    from edgekit import fitting
+
+    place = fitting.place_of(on, name, output, overwrite=bool(overwrite))
+    with watching(verbose) as progress:
+        found = fitting.fit_device(
+            on, name=place.name, threads=threads or 1, python=python, silence_s=timeout, progress=progress
+        )
+    fitting.write(found.device, place, overwrite=bool(overwrite))
+    if json:
+        from edgekit.report.json import to_json
+
+        print(to_json({"file": place.path, **vars(found), "device": found.device.model_dump()}))
+    else:
+        from edgekit.report.fitted import fitted_in_words
+
+        print(fitted_in_words(found, place.path))
+    return Exit.DONE
 
 
 def _machine(condition: Condition) -> list[Row]:

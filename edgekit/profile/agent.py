@@ -94,6 +94,47 @@ def run(job: Json, say: Callable[[str], None]) -> Json:
     }
 
 
+def sweep(job: Json, say: Callable[[str], None]) -> Json:
+    """Run many small files one after the other, in passes, so that a disturbance does not meet a file in all of them.
+
+    job: nets [{name, format, shapes}], archive (a zip that holds them), passes, burst_s and evict_bytes (for each, see
+    `Bench.burst`), threads, limit_s, root. Gives, beside the surroundings, runtimes (by format: name and version) and
+    nets: the seconds of each pass, or why there are none.
+    """
+    root, tick = job.get("root", "/"), _heart(say)
+    before = environment.snapshot(root)
+    nets, steps = job["nets"], job["passes"] * len(job["nets"])
+    found: List[Json] = [{"seconds": [], "failed": None} for _ in nets]
+    how = {key: job[key] for key in ("archive", "threads", "burst_s", "evict_bytes")}
+    runtimes: Json = {}
+    with contextlib.ExitStack() as stack:
+        players: Json = {}
+        for step in range(steps):
+            net, entry = nets[step % len(nets)], found[step % len(nets)]
+            if entry["failed"] is None:
+                if net["format"] not in players:
+                    players[net["format"]] = Player(step % len(nets), None, job, tick)
+                    stack.callback(players[net["format"]].close)
+                try:
+                    burst = players[net["format"]].ask("burst", dict(net, **how))
+                    entry["seconds"].append(burst["seconds"])
+                    runtimes[net["format"]] = {"runtime": burst["runtime"], "version": burst["version"]}
+                except Failure as failure:
+                    if failure.kind in ("numpy", "runtime"):
+                        raise
+                    entry["failed"] = failure.text[:2000]
+                    if failure.kind not in ("load", "run"):  # its process has gone, or hangs
+                        players.pop(net["format"]).close()
+            say("progress {} {}".format(step + 1, steps))
+    return {
+        "system": environment.system(),
+        "before": before,
+        "after": environment.snapshot(root),
+        "runtimes": runtimes,
+        "nets": found,
+    }
+
+
 def _rows(job: Json, tick: Callable[[], None], say: Callable[[str], None]) -> Dict[int, Row]:
     """The single ops of each file that has some, ready to run. Getting them ready is half of the progress."""
     asked = [(index, artifact) for index, artifact in enumerate(job["artifacts"]) if artifact.get("ops")]
@@ -201,7 +242,8 @@ def main(arguments: List[str]) -> None:
 def _answer(job: Json, say: Callable[[str], None]) -> Json:
     answer: Json = {"schema": SCHEMA}
     try:
-        answer.update(probe(job, say) if job.get("probe") else run(job, say))
+        act = probe if job.get("probe") else sweep if job.get("nets") else run
+        answer.update(act(job, say))
     except Failure as failure:
         answer["failure"] = failure.as_json()
     except OSError as error:  # no room, no permission, no process left to be had

@@ -190,6 +190,34 @@ class Measurements(Said):
     soak: Annotated[tuple[Window, ...], Field(max_length=100_000)]
 
 
+class Software(Said):
+    """What ran the files of a format."""
+
+    runtime: Short
+    version: Short | None
+
+
+Passes = Annotated[tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...], Field(max_length=100)]
+
+
+class Net(Said):
+    """One net of a sweep. seconds: of each pass; failed: why it has none or fewer."""
+
+    seconds: Passes
+    failed: Text | None
+
+
+class Swept(Said):
+    """Of a sweep. runtimes: by format."""
+
+    version: Annotated[Literal[1], Field(alias="schema")]
+    system: System
+    before: Surroundings
+    after: Surroundings
+    runtimes: Annotated[dict[Short, Software], Field(max_length=2)]
+    nets: Annotated[tuple[Net, ...], Field(max_length=10_000)]
+
+
 class Package(Said):
     """broken: why it cannot be imported."""
 
@@ -240,6 +268,14 @@ def measurements(document: bytes, address: Address, names: tuple[str, ...]) -> M
     found = _held(Measurements, document, address, names)
     if len(found.artifacts) != len(names):
         raise garbage(address, f"it measured {len(found.artifacts)} files, {len(names)} were given")
+    return found
+
+
+def swept(document: bytes, address: Address, count: int) -> Swept:
+    """What a sweep of so many nets found."""
+    found = _held(Swept, document, address, ())
+    if len(found.nets) != count:
+        raise garbage(address, f"it ran {len(found.nets)} nets, {count} were given")
     return found
 
 

@@ -1,6 +1,6 @@
 """What a file will cost on a device that is not at hand: from the device's fitted parameters, with an interval.
 
-    seconds = sum over kernels, over terms: parameter * amount        (`terms.py`)
+    seconds = sum over kernels: factor * sum over terms: parameter * amount        (`factors.py`, `terms.py`)
     energy  = mean power of the board in that runtime and precision * seconds
 
 An estimate is a type of its own and never a measured latency. It comes with a 90 % interval made of families that were
@@ -19,7 +19,8 @@ from pathlib import Path
 from edgekit import units
 from edgekit.device import Device, Evidence, LatencyModel, load_device
 from edgekit.errors import EdgekitError
-from edgekit.profile.kernels import Kernel, Precision, kernels_of
+from edgekit.profile.factors import factors, is_like
+from edgekit.profile.kernels import Kernel, Precision, is_tflite, kernels_of
 from edgekit.profile.placement import Fallen, fallen_from, placed
 from edgekit.profile.terms import of_kernel
 
@@ -104,7 +105,8 @@ def estimate(path: Path, device: Device, computing: Precision | None = None) -> 
     if not device.latency:
         return (_guess(path, device, kernels),)
     precision = main_precision(kernels)
-    fitting = [model for model in device.latency if _holds_for(model, precision)]
+    other = "onnx" if is_tflite(path) else "tflite"
+    fitting = [m for m in device.latency if _holds_for(m, precision) and ONLY.get(m.runtime) != other]
     if not fitting:
         raise EdgekitError(
             "EK712",
@@ -125,6 +127,8 @@ def estimate(path: Path, device: Device, computing: Precision | None = None) -> 
 
 
 FLOATS = frozenset({"float32", "float16"})
+ONLY = {"onnxruntime": "onnx", "litert": "tflite", "tflite-runtime": "tflite"}
+"""Runtimes of one format. A device may name others by what was published of them: those stand for files of both."""
 
 
 def _computing_in(precision: Precision, kernel: Kernel, device: Device) -> Kernel:
@@ -192,17 +196,21 @@ def _costs(
     """Seconds of each kernel; doubts; and how many of the seconds rest on the prior alone."""
     away = {found.kernel: found.reason for found in fallen}
     costs, vague, borrowed, moved = [], 0.0, set(), set()
-    for kernel in kernels:
-        used = _model_of(path, device, model, kernel, away)
+    models = [_model_of(path, device, model, kernel, away) for kernel in kernels]
+    for kernel, used, factor in zip(kernels, models, _factors(kernels, models), strict=True):
         if used is model and not _holds_for(model, kernel.precision):
             borrowed.add(kernel.op)
-        parts = {term: used.seconds.get(term, 0.0) * work for term, work in of_kernel(kernel, used.cache_bytes).items()}
+        parts = {
+            term: factor * used.seconds.get(term, 0.0) * work
+            for term, work in of_kernel(kernel, used.cache_bytes).items()
+        }
         costs.append(sum(parts.values()))
+        strange = not is_like(kernel, used.factors)
         if kernel.name in away and used is model:
             moved.add(kernel.op)
             vague += costs[-1]
         else:
-            vague += sum(cost for term, cost in parts.items() if term in used.unseen)
+            vague += sum(cost for term, cost in parts.items() if strange or term in used.unseen)
     doubts = []
     if borrowed:
         doubts.append(f"{_list(sorted(borrowed))} compute in another precision than was measured there")
@@ -213,6 +221,16 @@ def _costs(
     if moved:
         doubts.append(f"{_list(sorted(moved))} run on the CPU, which was not measured: taken at the accelerator's cost")
     return costs, doubts, vague
+
+
+def _factors(kernels: Sequence[Kernel], models: Sequence[LatencyModel]) -> list[float]:
+    """Of each kernel, by the model that it is priced by."""
+    found = [1.0] * len(kernels)
+    for model in {id(model): model for model in models}.values():
+        theirs = [i for i, used in enumerate(models) if used is model]
+        for i, factor in zip(theirs, factors([kernels[i] for i in theirs], model.factors), strict=True):
+            found[i] = float(factor)
+    return found
 
 
 def _model_of(path: Path, device: Device, model: LatencyModel, kernel: Kernel, away: Mapping[str, str]) -> LatencyModel:

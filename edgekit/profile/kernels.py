@@ -66,12 +66,16 @@ def kernels_of(path: Path) -> tuple[Kernel, ...]:
     """The kernels of a TFLite or ONNX file, which is known by its first bytes. Raises EK710 where it is neither."""
     if not path.is_file():
         raise EdgekitError("EK101", f"no file at '{path}'", "the path does not exist or is not a file", "check it")
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[4:] == b"TFL3":
+    if is_tflite(path):
         from edgekit.profile.kernels_tflite import kernels_of_tflite
 
         return kernels_of_tflite(path)
     from edgekit.profile.kernels_onnx import kernels_of_onnx
 
     return kernels_of_onnx(path)
+
+
+def is_tflite(path: Path) -> bool:
+    """By the identifier that flatbuffers carry behind their first offset."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"TFL3"

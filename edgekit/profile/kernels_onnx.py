@@ -1,7 +1,8 @@
 """An ONNX file's kernels as ONNX Runtime's CPU provider fuses them.
 
 A convolution or product takes the activation and the batch norm behind it; a node between DequantizeLinear and
-QuantizeLinear runs in integers, and the pairs around it are no kernels, but those at the border of the graph are.
+QuantizeLinear runs in integers, and the pairs around it are no kernels; those at the border of the graph, and around
+what computes in float, are.
 """
 
 from __future__ import annotations
@@ -83,13 +84,32 @@ def _is_kernel(node: ir.Node) -> bool:
         case op if op in _FREE or all(facts.constant(value) is not None for value in node.inputs if value is not None):
             return False
         case "QuantizeLinear":
-            return _first(node).producer() is None
+            source = _first(node).producer()
+            return source is None or _computes_in_float(_owner(source))
         case "DequantizeLinear":
-            return node.outputs[0].is_graph_output()
+            uses = [use.node for use in node.outputs[0].uses()]
+            return node.outputs[0].is_graph_output() or any(_computes_in_float(user) for user in uses)
         case op if op in _FUSED_BEHIND:
             return not _fused(node)
         case _:
             return True
+
+
+def _computes_in_float(node: ir.Node) -> bool:
+    """So that a pair beside it is work of its own. What only renames values does neither."""
+    if node.op_type in _FREE or node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
+        return False
+    activations = [value for value in node.inputs if value is not None and _content(value) is None]
+    return _precision(node, activations) == "float32"
+
+
+def _owner(node: ir.Node) -> ir.Node:
+    """The node whose kernel this one is part of."""
+    while node.op_type in _FUSED_BEHIND and _fused(node):
+        before = _first(node).producer()
+        assert before is not None
+        node = before
+    return node
 
 
 def _fused(node: ir.Node) -> bool:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from edgekit.profile.bench import Failure, Json
 from edgekit.profile.power import Watch
@@ -24,9 +24,11 @@ FILE, OPS = "--serve", "--serve-ops"
 
 
 class Player:
-    """A model file in a process of its own, or its ops."""
+    """A model file in a process of its own, or its ops, or no file yet."""
 
-    def __init__(self, index: int, artifact: Json, job: Json, tick: Callable[[], None], serving: str = FILE) -> None:
+    def __init__(
+        self, index: int, artifact: Optional[Json], job: Json, tick: Callable[[], None], serving: str = FILE
+    ) -> None:
         self._index, self._tick = index, tick
         self._limit_s = float(job.get("limit_s", 600.0))
         self._rest = b""
@@ -34,6 +36,9 @@ class Player:
         self._child = subprocess.Popen(
             [sys.executable, sys.argv[0], serving], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
+        self.opened: Json = {}
+        if artifact is None:
+            return
         try:
             self.opened = self.ask("open", dict(artifact, threads=job["threads"]))
         except Failure:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,54 @@ def test_times_per_op(tmp_path: Path) -> None:
     assert all(op["median_s"] >= 0 for op in real["ops"])
     assert integers["ops"] is None, "its runtime does not tell"
     assert not list(tmp_path.glob("*profile*"))
+
+
+def sweep(folder: Path, *names: str, env: dict[str, str] | None = None, **more: object) -> Any:
+    """What the agent answers about two small files, of which those in names are no models."""
+    with zipfile.ZipFile(folder / "nets.zip", "w") as archive:
+        for artifact in (nets.onnx_artifact(folder, "float32", None), nets.tflite_artifact(folder)):
+            name = f"net.{artifact.format}"
+            archive.writestr(name, b"no model" if name in names else artifact.path.read_bytes())
+    shapes = {"onnx": [[1, *nets.images(1).shape[1:]]], "tflite": [list(nets.tflite_artifact(folder).inputs[0].shape)]}
+    wanted = {
+        "nets": [
+            {"name": f"net.{format}", "format": format, "shapes": shapes[format]} for format in ("onnx", "tflite")
+        ],
+        "archive": str(folder / "nets.zip"),
+        "passes": 2,
+        "threads": 1,
+        "burst_s": 0.01,
+        "evict_bytes": 2**16,
+        **more,
+    }
+    return jobs.answered(folder, wanted, cwd=folder, env=env)
+
+
+def test_sweeps_in_passes(tmp_path: Path) -> None:
+    found = sweep(tmp_path)
+    assert found["runtimes"]["tflite"]["runtime"] == "ai-edge-litert"
+    for net in found["nets"]:
+        assert net["failed"] is None
+        assert len(net["seconds"]) == 2
+        assert all(0 < seconds < 0.1 for seconds in net["seconds"])
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing is left unpacked"
+
+
+def test_a_sweep_goes_on_behind_a_net_that_fails(tmp_path: Path) -> None:
+    broken, whole = sweep(tmp_path, "net.onnx")["nets"]
+    assert broken["seconds"] == []
+    assert broken["failed"]
+    assert len(whole["seconds"]) == 2
+
+
+def test_a_sweep_starts_another_process_for_one_that_hangs(tmp_path: Path) -> None:
+    found = sweep(tmp_path, burst_s=60.0, limit_s=1.0)["nets"]
+    assert all("no answer within 1 s" in net["failed"] for net in found)
+
+
+def test_a_sweep_without_a_runtime_ends(tmp_path: Path) -> None:
+    found = sweep(tmp_path, env=hidden(tmp_path, "onnxruntime", "ImportError('not here')"))
+    assert found["failure"]["kind"] == "runtime"
 
 
 def test_probes(tmp_path: Path) -> None:

@@ -139,3 +139,29 @@ def test_an_output_that_lies(changed: dict[str, Any], words: str) -> None:
     y = output(np.zeros(6, np.int8)) | {"shape": (6,)}
     with pytest.raises(ValueError, match=words):
         answer.Output(**y | changed).array()
+
+
+def swept(**more: Any) -> bytes:
+    net = {"seconds": [1e-3, 1.1e-3], "failed": None}
+    told = {"schema": 1, "system": SYSTEM, "before": SURROUNDINGS, "after": SURROUNDINGS}
+    return json.dumps({**told, "runtimes": {}, "nets": [net, net], **more}).encode()
+
+
+def test_a_sweep() -> None:
+    found = answer.swept(swept(runtimes={"onnx": {"runtime": "onnxruntime", "version": None}}), THERE, 2)
+    assert found.nets[1].seconds == (1e-3, 1.1e-3)
+    assert found.runtimes["onnx"].runtime == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "it ran 2 nets, 3 were given"),
+        ({"nets": [{"seconds": [0.0], "failed": None}] * 3}, "nets.0.seconds.0"),
+        ({"nets": [{"seconds": [1e9], "failed": None}] * 3}, "nets.0.seconds.0"),
+    ],
+)
+def test_a_sweep_without_sense(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(EdgekitError, match="EK729") as caught:
+        answer.swept(swept(**more), THERE, 3)
+    assert words in caught.value.why

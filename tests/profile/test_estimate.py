@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.device import Accelerator, Device, Figure, LatencyModel, load_device
+from edgekit.device import Accelerator, Device, Factor, Figure, LatencyModel, load_device
 from edgekit.errors import EdgekitError
 from edgekit.profile.estimate import Estimate, estimate, main_precision
+from edgekit.profile.factors import KIND_SPREAD, SHAPE_SPREAD, shape_of
 from edgekit.profile.kernels import kernels_of
 from edgekit.profile.measure import Latency
 from edgekit.profile.terms import amounts
@@ -99,6 +100,32 @@ def test_what_only_the_prior_knows_widens_and_lowers(tmp_path: Path) -> None:
     assert found.high_s / found.seconds > math.exp(0.4)
     assert found.evidence == "C"
     assert "no measured run had enough of" in found.doubts[0]
+
+
+def test_factors_tell_shapes_apart(tmp_path: Path) -> None:
+    path = tflite_file(tmp_path)
+    shape = next(shape_of(kernel) for kernel in kernels_of(path) if kernel.kind == "depthwise")
+    factor = Factor(**vars(shape), weight=math.log(2) / (KIND_SPREAD**2 + SHAPE_SPREAD**2))
+    (plain,) = estimate(path, device(MODEL))
+    (found,) = estimate(path, device(MODEL.model_copy(update={"factors": (factor,)})))
+    costs = {part.name: part.seconds for part in plain.ops}
+    for part in found.ops:
+        times = 2 if part.name == "DEPTHWISE_CONV_2D" else 1
+        assert part.seconds == pytest.approx(times * costs[part.name])
+
+
+def test_a_kind_that_no_net_of_the_design_had_is_vague(tmp_path: Path) -> None:
+    path = tflite_file(tmp_path)
+    factor = Factor(**vars(shape_of(kernels_of(path)[0])), weight=0.0)
+    (found,) = estimate(path, device(MODEL.model_copy(update={"factors": (factor,)})))
+    assert "no measured run had enough of" in found.doubts[0]
+    assert found.high_s / found.seconds > math.exp(MODEL.half_width)
+
+
+def test_a_runtime_of_another_format_says_nothing_of_a_file(tmp_path: Path) -> None:
+    board = device(MODEL.model_copy(update={"runtime": "litert"}), MODEL.model_copy(update={"runtime": "onnxruntime"}))
+    assert [found.runtime for found in estimate(tflite_file(tmp_path), board)] == ["litert"]
+    assert [found.runtime for found in estimate(onnx_file(tmp_path), board)] == ["onnxruntime"]
 
 
 def test_float_files_take_the_float_parameters(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from edgekit.profile.kernels import kernels_of
 from tests.lower.tflite.graphs import Graph, node
@@ -38,3 +39,24 @@ def test_an_op_that_nobody_knows(tmp_path: Path) -> None:
     case = Graph({"x": (1, 3, 8, 8)}, [node("Hardmax", ["x"])])
     (kernel,) = kernels_of(onnx_file(tmp_path, case, integers=False))
     assert (kernel.kind, kernel.macs) == ("other", 0)
+
+
+def test_pairs_around_what_computes_in_float_are_kernels(tmp_path: Path) -> None:
+    sigmoid = [node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3]), node("Sigmoid", ["c"])]
+    path = onnx_file(tmp_path, Graph({"x": (1, 3, 8, 8)}, sigmoid, {"w": WEIGHT}))
+    assert [k.op for k in kernels_of(path)] == ["QuantizeLinear", "Conv", "Sigmoid", "DequantizeLinear"]
+    model = onnx.load(path)
+    curve = next(n for n in model.graph.node if n.op_type == "Sigmoid")
+    end = next(n for n in model.graph.node if n.op_type == "DequantizeLinear" and n.output[0] == "y")
+    before = next(n for n in model.graph.node if n.output[0] == end.input[0])
+    model.graph.node.remove(end)
+    model.graph.node.remove(before)
+    curve.output[0] = "y"
+    onnx.save(model, path)
+    found = [(k.op, k.precision) for k in kernels_of(path)]
+    assert found == [
+        ("QuantizeLinear", "int8"),
+        ("Conv", "int8"),
+        ("DequantizeLinear", "int8"),
+        ("Sigmoid", "float32"),
+    ]
