@@ -33,7 +33,7 @@ from edgekit.verify import PROGRAM
 from edgekit.verify.result import Verification
 
 if TYPE_CHECKING:
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
 
 
 @dataclass(frozen=True)

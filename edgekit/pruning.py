@@ -34,7 +34,7 @@ from edgekit.simplify import unroll
 if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned, Score
     from edgekit.prune.sparsify import Sparse
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
 
 EPOCHS, MOST_EPOCHS, STEPS = 10, 100, 500  # of fine-tuning: at least so many steps, where so many epochs have them
 MARGIN = 0.02  # share of a latency to stay below it: measured again, it comes out so much slower or faster

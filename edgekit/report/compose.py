@@ -40,7 +40,7 @@ from edgekit.samples import Samples
 if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned
     from edgekit.prune.sparsify import Sparse
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
 
 ACTIVATIONS: Mapping[Precision, str] = {
     "int8": "int8 activations per tensor",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.profile.measure import Latency
     from edgekit.profile.memory import Memory
     from edgekit.quantize.doubts import Examination
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
     from edgekit.verify.result import Verification
 
 

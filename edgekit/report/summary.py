@@ -13,7 +13,7 @@ from edgekit.report.facts import BudgetFacts, FileFacts, Report
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
     from edgekit.profile.memory import Memory
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
     from edgekit.verify.result import Score, Verification
 
 GOAL_NAMES = {"macs": "MACs", "params": "parameters", "size": "file size", "latency": "latency"}

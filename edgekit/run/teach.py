@@ -24,6 +24,7 @@ from edgekit.run.objective import Objective, answers_of
 from edgekit.run.one_thread import one_thread
 from edgekit.run.torch_view import to_torch
 from edgekit.run.train import Course, Trainee, train
+from edgekit.run.trained import Judged, Training
 from edgekit.samples import Samples, choose
 
 HELD_OUT_SHARE, HELD_OUT_AT_MOST = 0.1, 1000
@@ -41,36 +42,6 @@ class Wanted:
     distilled: float
     checkpoint: Path
     resume: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """On the samples that were not trained on. loss: the training's own; top1: share of right classes, None without
-    labels."""
-
-    loss: float
-    top1: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """What came of it. where: the user's name for the samples; samples: trained on; held_out: kept apart to judge by;
-    losses: mean over each epoch; before, after: of the student's graphs; kept: False where it was not better."""
-
-    where: str
-    epochs: int
-    batch: int
-    lr: float
-    optimizer: str
-    distilled: float
-    labels: bool
-    samples: int
-    held_out: int
-    steps: int
-    losses: tuple[float, ...]
-    before: Judged
-    after: Judged
-    kept: bool
 
 
 class Result(Protocol):

@@ -11,7 +11,7 @@ from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
 from edgekit.report.facts import PrunedGroup, PruningFacts, PruningTrial, UncutChannels
 from edgekit.report.terminal import to_text
-from edgekit.run.teach import Judged, Training
+from edgekit.run.trained import Judged, Training
 from edgekit.verify.result import Interval
 from tests.reports import MEMORY, MODEL, REPORT, SLOW, VERIFICATION, file, latency
 
