@@ -50,6 +50,22 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpFacts:
+    """An op of the float graph that the files were made of, in the order they run.
+
+    macs, parameters: of one sample, and of float numbers that it holds; shape: of what it makes, None where dynamic;
+    source: "model.py:41".
+    """
+
+    node: str
+    op: str
+    macs: int
+    parameters: int
+    shape: tuple[int | None, ...]
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataFacts:
     """The samples behind the numbers.
 
@@ -268,7 +284,8 @@ class Report:
 
     directory: where the files are; pruning: None where nothing was pruned; calibration: what was found out about its
     samples; training: of the integers, None without; notes: doubts and decisions in whole sentences, most important
-    first; stages_s: wall-clock seconds of each stage, in order.
+    first; stages_s: wall-clock seconds of each stage, in order; command: what does the same again, None where it was
+    given what no command line can say.
     """
 
     version: str
@@ -276,6 +293,8 @@ class Report:
     model: ModelFacts
     machine: Machine
     files: tuple[FileFacts, ...]
+    command: str | None = None
+    ops: tuple[OpFacts, ...] = ()
     data: DataFacts | None = None
     pruning: PruningFacts | None = None
     quantization: QuantizationFacts | None = None
