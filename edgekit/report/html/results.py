@@ -120,7 +120,11 @@ def _accuracy(report: Report) -> Verdict | None:
     because = f"{worst.label}: {name} drops by {drop}, at worst by {upper} (95 %, {units.whole(found.count)} samples)"
     if interval.low > 0:
         return Verdict(tone="bad", about="Accuracy", said="lower than before", because=because)
-    return Verdict(tone="good", about="Accuracy", said="no loss is shown", because=because)
+    if worst.drop <= 0:
+        return Verdict(tone="good", about="Accuracy", said="no loss was measured", because=because)
+    if report.budget is not None and report.budget.met:
+        return Verdict(tone="good", about="Accuracy", said="within the budget", because=because)
+    return Verdict(tone="open", about="Accuracy", said="a loss is neither shown nor excluded", because=because)
 
 
 def _speed(report: Report) -> Verdict | None:
@@ -129,10 +133,12 @@ def _speed(report: Report) -> Verdict | None:
         return None
     because = ", ".join(f"{label} {up:.2f}x" for label, up in ups.items())
     because += f" as fast as {base_of(report)} in the same runtime, measured in turns on {report.machine.cpu}"
-    if min(ups.values()) >= 1:
+    if round(min(ups.values()), 2) >= 1:
         doubts = any(latency.doubts for latency in report.latencies)
         return Verdict(tone="good", about="Speed", said="faster" + (", with doubts" if doubts else ""), because=because)
-    return Verdict(tone="bad", about="Speed", said="slower" if max(ups.values()) < 1 else "mixed", because=because)
+    return Verdict(
+        tone="bad", about="Speed", said="slower" if round(max(ups.values()), 2) < 1 else "mixed", because=because
+    )
 
 
 def _agreements(report: Report) -> list[Verdict]:

@@ -40,7 +40,7 @@ def test_a_file_alone_is_smaller_than_nothing() -> None:
 def test_all_is_well() -> None:
     assert said(REPORT) == {
         "Budget": ("open", "none was set"),
-        "Accuracy": ("good", "no loss is shown"),
+        "Accuracy": ("open", "a loss is neither shown nor excluded"),
         "Speed": ("good", "faster"),
         "Two formats": ("good", "agree"),
         "Precision": ("good", "every MAC in INT8"),
@@ -49,6 +49,7 @@ def test_all_is_well() -> None:
 
 def test_a_budget() -> None:
     assert said(RICH)["Budget"] == ("good", "met")
+    assert said(RICH)["Accuracy"] == ("good", "within the budget")
     assert RICH.budget is not None
     assert said(replace(RICH, budget=replace(RICH.budget, met=False)))["Budget"] == ("bad", "NOT met")
 
@@ -59,6 +60,11 @@ def test_a_loss_that_is_shown() -> None:
     assert said(replace(REPORT, verification=found))["Accuracy"] == ("bad", "lower than before")
     found = replace(VERIFICATION, scores=(replace(worse, drop_interval=None),))
     assert said(replace(REPORT, verification=found))["Accuracy"] == ("doubt", "measured")
+
+
+def test_a_gain() -> None:
+    better = replace(VERIFICATION, scores=(replace(score("INT8 ONNX", 0.88, -0.002)),))
+    assert said(replace(REPORT, verification=better))["Accuracy"] == ("good", "no loss was measured")
 
 
 def test_a_distance_has_no_drop() -> None:
