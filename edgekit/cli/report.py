@@ -28,10 +28,29 @@ Page = Annotated[
 ]
 
 
+def _schema(wanted: bool) -> None:
+    if wanted:
+        import json
+
+        from edgekit.report.document import document_schema
+
+        print(json.dumps(document_schema(), indent=2, ensure_ascii=False))
+        raise typer.Exit
+
+
+Schema = Annotated[
+    bool,
+    typer.Option(
+        "--schema", callback=_schema, is_eager=True, help="Print the JSON Schema of report.json instead of a page."
+    ),
+]
+
+
 def report(
     runs: Runs,
     output: Page = None,
     overwrite: options.Overwrite = None,
+    schema: Schema = False,
     json: options.Json = False,
 ) -> None:
     """Make one self-contained HTML page of a run, or of several side by side.

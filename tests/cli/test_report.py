@@ -56,13 +56,12 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
-    [(["nowhere"], "EK961"), (["."], "EK961"), (["broken.json"], "EK962"), (["old.json"], "EK963")],
+    ("place", "code"), [("nowhere", "EK961"), (".", "EK961"), ("broken.json", "EK962"), ("old.json", "EK963")]
 )
-def test_what_is_no_run(arguments: list[str], code: str, folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_run(place: str, code: str, folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folders / "broken.json").write_text("{")
     (folders / "old.json").write_text('{"schema_version": 0}')
-    assert run(["report", *arguments]) == 2
+    assert run(["report", place]) == 2
     out, err = capsys.readouterr()
     assert out == "" and code in err and "fix:" in err
     assert not (folders / "report.html").exists()
@@ -75,3 +74,9 @@ def test_without_the_extra(folders: Path, capsys: pytest.CaptureFixture[str], mo
     assert run(["report", "a"]) == 4
     assert "pip install 'edgekit[report]'" in capsys.readouterr().err
     assert not (folders / "a" / "report.html").exists()
+
+
+def test_the_schema_of_a_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "--schema"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["properties"]["schema_version"] == {"const": 1}

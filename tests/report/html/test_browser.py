@@ -15,7 +15,7 @@ from tests.reports import ENDING, HOSTILE, RICH, named
 
 pytestmark = pytest.mark.slow
 
-BUSY_MS = 60_000  # Plotly is four megabytes of script, and the machine may have other things to do
+BUSY_MS = 120_000  # Plotly is four megabytes of script, and the machine may have other things to do
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ class Visit:
     def __init__(self, chromium: Any, path: Path, **context: Any) -> None:
         self.context = chromium.new_context(**context)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(BUSY_MS)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
