@@ -37,5 +37,5 @@ $(VENV)/.demo: $(RUN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(RUN)/python pyproject.toml constraints.txt
 	@echo "installing edgekit and its tools into $(VENV) (about a gigabyte, once)"
-	$(PIP) --editable '.[demo,dev,ethos-u,micro]'
+	$(PIP) --editable '.[demo,dev,ethos-u,micro,report]'
 	@touch $@

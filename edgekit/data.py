@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from edgekit.artifact import Arrays
@@ -24,6 +24,11 @@ class Given:
     calibration: Any = None
     evaluation: Any = None
     training: Any = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Anything at all is."""
+        return any(getattr(self, field.name) is not None for field in fields(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -752,6 +752,24 @@ PAGES: dict[str, Page] = {
         "An Ethos-U computes in INT8 and INT16. Vela leaves every other op to the CPU beside it, whose time its model"
         " does not hold: of a file in float it has nothing to say.",
     ),
+    "EK961": Page(
+        Exit.USAGE,
+        "no report there",
+        "`edgekit report` makes a page from the report.json that a run leaves in its output folder. There is none at"
+        " that place, or it may not be read.",
+    ),
+    "EK962": Page(
+        Exit.USAGE,
+        "a broken report",
+        "The file is no JSON, or holds something else than a run's report: the message names the key and what stands"
+        " there. A report is written whole or not at all, so it was changed afterwards, or is another tool's.",
+    ),
+    "EK963": Page(
+        Exit.USAGE,
+        "a report of another schema",
+        "The schema_version of a report says what its keys mean. It changes when a key changes its name or its meaning,"
+        " and edgekit reads the one that it writes.",
+    ),
     "EK990": Page(
         Exit.BUG,
         "a bug in edgekit",

@@ -27,13 +27,13 @@ from edgekit.quantize.norms import Norms
 from edgekit.quantize.result import Quantized
 from edgekit.recipe import Recipe, SchemeName
 from edgekit.report import Report, compose, this_machine
-from edgekit.report.facts import BudgetFacts, Candidate, DataFacts, PruningFacts, QuantizationFacts
+from edgekit.report.facts import BudgetFacts, Candidate, DataFacts, OpFacts, PruningFacts, QuantizationFacts
 from edgekit.run.runner import Runner
 from edgekit.verify import PROGRAM
 from edgekit.verify.result import Verification
 
 if TYPE_CHECKING:
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Found:
 class Told(TypedDict, total=False):
     """What a report says of some runs only; see `Report`."""
 
+    command: str | None
+    ops: tuple[OpFacts, ...]
     data: DataFacts
     pruning: PruningFacts | None
     quantization: QuantizationFacts

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:  # types only: pydantic takes a third of the time that `edgekit --help` has
+    from pydantic import BaseModel
+
+    from edgekit.recipe import Recipe
+
+Verb = Literal["quantize", "prune", "convert"]
 
 # Name -> (section, key) of a recipe; section "" is the top of the file. `--calib-count` is `calib_count` here.
 FLAGS: Mapping[str, tuple[str, str]] = {
@@ -70,6 +79,19 @@ ALSO: Mapping[str, tuple[str, str]] = {
     "optimizer": ("prune", "optimizer"),
     "augment": ("prune", "augment"),
 }
+
+# What a command has no option for: its recipe may still say it, for another command.
+_NO_INTEGERS = frozenset(
+    {"precision", "scheme", "ranges", "effort", "keep_float", "io", "sensitivity", "layers", "qat"}
+)
+_GOALS = frozenset({"macs", "params", "size", "latency", "sparsity"})
+_OF_LEARNING = _GOALS | {*ALSO, "calib", "calib_count", "seed", "train", "score", "rounds", "epochs", "patience"}
+LEFT_OUT: Mapping[Verb, frozenset[str]] = {
+    "quantize": frozenset(),
+    "prune": _NO_INTEGERS,
+    "convert": _NO_INTEGERS | _OF_LEARNING | {"resume", "max_drop", "threads"},
+}
+ONCE = ("overwrite", "resume")  # what is said of one run, and not of doing the same again
 
 Sections = dict[str, dict[str, object]]
 
@@ -139,3 +161,45 @@ def _near(unit: str, names: Sequence[str]) -> str | None:
 
 def _unread(option: str, text: str, why: str, fix: str) -> EdgekitError:
     return EdgekitError("EK190", f"cannot read {option} {text}", why, fix)
+
+
+def command(verb: Verb, recipe: Recipe, precision: str | None = None) -> str | None:
+    """The line that does what `recipe` says, without what is said by default; None where no line can: two trainings
+    share their options. precision: what `convert` was asked for, which no recipe holds."""
+    trained = [recipe.qat] * (recipe.qat.epochs is not None) + [recipe.prune] * recipe.prune.wanted
+    words = ["edgekit", verb, recipe.model.path]
+    for name, (section, key) in FLAGS.items():
+        if name in LEFT_OUT[verb] or name in ONCE or name == "path":
+            continue
+        kept = [recipe] if not section else trained if name in ALSO else [getattr(recipe, section)]
+        values = [getattr(one, key) for one in kept]
+        if all(value == _default(one, key) for one, value in zip(kept, values, strict=True)):
+            continue
+        if any(value != values[0] for value in values):
+            return None
+        words += _words(name, values[0])
+    if verb == "convert" and precision not in (None, "float32"):
+        words += ["--precision", str(precision)]
+    return shlex.join(words)
+
+
+def _default(section: BaseModel, key: str) -> object:
+    return type(section).model_fields[key].get_default(call_default_factory=True)
+
+
+def _words(name: str, value: object) -> list[str]:
+    """An option as it is written, as often as its value needs."""
+    option = f"--{name.replace('_', '-')}"
+    match name, value:
+        case _, bool():
+            return [option]
+        case "input", Mapping():
+            return [word for key, dims in value.items() for word in (option, f"{key}={'x'.join(map(str, dims))}")]
+        case (("resize" | "crop"), tuple()):
+            return [option, "x".join(map(str, value))]
+        case (("mean" | "std"), tuple()):
+            return [option, ",".join(map(str, value))]
+        case _, tuple():
+            return [word for one in value for word in (option, str(one))]
+        case _:
+            return [option, str(value)]

@@ -28,7 +28,7 @@ from edgekit.run.worker import Worker
 from edgekit.samples import Samples
 
 if TYPE_CHECKING:
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
 
 
 @dataclass(frozen=True, kw_only=True)

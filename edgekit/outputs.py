@@ -13,6 +13,7 @@ from edgekit.recipe import Recipe
 
 FileKey = tuple[Precision, Format]
 REPORT_NAME = "report.json"
+PAGE_NAME = "report.html"  # which `edgekit report` makes of it
 CHECKPOINT_SUFFIX, FINETUNING_SUFFIX, MEASURED_SUFFIX = ".training", ".finetuning", ".measured"
 
 

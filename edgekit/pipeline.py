@@ -12,7 +12,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from edgekit import finish, start
+from edgekit import finish, flags, start
 from edgekit.artifact import Format
 from edgekit.capture import recognized
 from edgekit.data import Given
@@ -52,7 +52,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     check_wishes(recipe.quantize)
     precision, prunes = recipe.quantize.precision, recipe.prune.wanted
     if precision == "float16":
-        return _in_float(recipe, device, precision, progress, given, prunes=prunes)
+        return _in_float(recipe, device, precision, progress, given, verb="quantize", prunes=prunes)
     progress = Timed(progress)
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
     outputs = Outputs(recipe, keys, pruned=prunes)
@@ -100,6 +100,8 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
                 whole,
                 files,
                 found,
+                command=None if given.in_memory else flags.command("quantize", recipe),
+                ops=compose.op_facts(integers.base),
                 data=compose.data_facts(
                     data.calibration if calibrate else None, data.evaluation, data.overlap, recipe.preprocess
                 ),
@@ -121,7 +123,7 @@ def prune(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -
     if not recipe.prune.wanted:
         raise _no_goal()
     device = load_device(recipe.device) if recipe.device else None
-    return _in_float(recipe, device, "float32", progress, given, prunes=True)
+    return _in_float(recipe, device, "float32", progress, given, verb="prune", prunes=True)
 
 
 def convert(
@@ -136,7 +138,7 @@ def convert(
             "a model is converted with all of its channels and weights",
             "leave it out of the recipe, or call `edgekit prune`, which writes the same formats",
         )
-    return _in_float(recipe, None, precision, progress, given, prunes=False)
+    return _in_float(recipe, None, precision, progress, given, verb="convert", prunes=False)
 
 
 def _in_float(
@@ -146,6 +148,7 @@ def _in_float(
     progress: Progress,
     given: Given,
     *,
+    verb: flags.Verb,
     prunes: bool,
 ) -> Report:
     progress = Timed(progress)
@@ -189,6 +192,8 @@ def _in_float(
                 whole,
                 files,
                 found,
+                command=None if given.in_memory else flags.command(verb, recipe, precision),
+                ops=compose.op_facts(graph),
                 data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
                 pruning=pruning and finish.pruning_facts(run, pruning, whole, files, found),
                 budget=finish.budget_facts(run, found.verification),

@@ -31,7 +31,7 @@ from edgekit.scoring import once, score, score_of
 if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned
     from edgekit.prune.sparsify import Sparse
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
 
 EPOCHS, MOST_EPOCHS, STEPS = 10, 100, 500  # of fine-tuning: at least so many steps, where so many epochs have them
 

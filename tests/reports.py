@@ -7,16 +7,20 @@ from dataclasses import replace
 from edgekit.profile.measure import Latency
 from edgekit.profile.memory import planned
 from edgekit.report import (
+    BudgetFacts,
+    Candidate,
     DataFacts,
     FileFacts,
     Machine,
     ModelFacts,
+    OpFacts,
     OpSensitivity,
     QuantizationFacts,
     Report,
     TensorFacts,
 )
 from edgekit.report.facts import PrunedGroup, PruningFacts, PruningTrial, UncutChannels
+from edgekit.run.trained import Judged, Training
 from edgekit.verify.result import Agreement, Interval, LayerError, Ledger, LedgerRow, Score, Verification
 from tests.profile.flows import flow, tensor
 
@@ -144,6 +148,23 @@ REPORT = Report(
     stages_s={"capture": 1.9, "quantize": 3.1},
 )
 
+TRAINING = Training(
+    where="train.npz",
+    epochs=3,
+    batch=64,
+    lr=0.001,
+    optimizer="adamw",
+    distilled=0.5,
+    labels=True,
+    samples=900,
+    held_out=100,
+    steps=45,
+    losses=(0.9, 0.5, 0.4),
+    before=Judged(loss=0.5, top1=0.84),
+    after=Judged(loss=0.4, top1=0.86),
+    kept=True,
+)
+
 SENSITIVE = replace(
     REPORT,
     quantization=QuantizationFacts(
@@ -220,3 +241,82 @@ PRUNED = replace(
         latency("float32 TFLite", 1.25e-3),
     ),
 )
+HOSTILE = "<script>alert(1)</script>"  # a tensor may be called anything
+ENDING = "</script><img src=x onerror=alert(1)>"
+
+RICH = replace(
+    SENSITIVE,
+    command="edgekit quantize nets/resnet20.pt --data cifar10.npz --max-drop 1",
+    ops=(
+        OpFacts(
+            node="conv1", op="Conv", macs=40_550_360, parameters=448, shape=(None, 16, 32, 32), source="nets.py:12"
+        ),
+        OpFacts(node="fc", op="Gemm", macs=640, parameters=650, shape=(None, 10)),
+        OpFacts(node="softmax", op="Softmax", macs=0, parameters=0, shape=(None, 10), source="nets.py:41"),
+    ),
+    pruning=PruningFacts(
+        goal="latency",
+        asked=0.7,
+        reached=0.68,
+        score="taylor",
+        macs=28_000_000,
+        parameters=190_000,
+        unpruned_bytes={"unpruned ONNX": 1_102_822, "unpruned TFLite": 1_090_000},
+        groups=(PrunedGroup(name="conv1", members=("Conv 'conv1'",), channels=16, kept=10),),
+        uncut=(UncutChannels(name="fc", channels=10, why="'logits' is an output of the model"),),
+        trials=(PruningTrial(left=0.6, costs={"float32 ONNX": 0.68}, how="measured"),),
+        training=TRAINING,
+    ),
+    budget=BudgetFacts(
+        max_drop=1.0,
+        unit="points",
+        met=True,
+        drop=0.06,
+        upper=0.17,
+        least=0.02,
+        samples=10_000,
+        samples_needed=900,
+        candidates=(
+            Candidate(drop=1.4, upper=1.9, shares={"int8": 1.0, "int16": 0.0, "float32": 0.0}),
+            Candidate(drop=0.06, upper=0.17, shares={"int8": 0.9, "int16": 0.1, "float32": 0.0}),
+        ),
+        shares={"int8": 0.9, "int16": 0.1, "float32": 0.0},
+    ),
+    training=TRAINING,
+    verification=LAYERED.verification,
+)
+
+
+def named(report: Report, name: str) -> Report:
+    """Every op and tensor of the report by one name."""
+    found, memory = report.verification, report.files[2].memory
+    assert found is not None and memory is not None and report.quantization is not None and report.pruning is not None
+    quantization, pruning = report.quantization, report.pruning
+    alive = tuple(replace(one, name=name) for one in memory.alive)
+    timeline = tuple(replace(one, output=name) for one in memory.timeline)
+    return replace(
+        report,
+        command=f"edgekit quantize '{name}'",
+        directory=name,
+        model=replace(report.model, path=name, kind=name, inputs=(replace(IMAGE, name=name),)),
+        machine=replace(report.machine, cpu=name, versions={name: name}),
+        files=(*report.files[:2], replace(report.files[2], memory=replace(memory, alive=alive, timeline=timeline))),
+        data=replace(report.data, class_names=(name,), evaluation=name, preprocess={name: name}),
+        ops=tuple(replace(op, node=f"{name}{i}", op=name, source=name) for i, op in enumerate(report.ops)),
+        quantization=replace(
+            quantization,
+            repairs=(name,),
+            sensitivity=tuple(replace(one, node=name, source=name) for one in quantization.sensitivity),
+        ),
+        pruning=replace(pruning, groups=tuple(replace(one, name=name, members=(name,)) for one in pruning.groups)),
+        verification=replace(
+            found,
+            ledgers=tuple(
+                replace(ledger, rows=tuple(replace(row, node=name, reason=name, source=name) for row in ledger.rows))
+                for ledger in found.ledgers
+            ),
+            layers=tuple(replace(layer, node=name, source=name) for layer in found.layers),
+            notes=(name,),
+        ),
+        latencies=tuple(replace(latency, doubts=(name,)) for latency in report.latencies),
+    )

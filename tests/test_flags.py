@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 from edgekit import flags
+from edgekit.cli import options
+from edgekit.cli.commands import app
 from edgekit.errors import EdgekitError
 from edgekit.recipe import Recipe
 
@@ -84,3 +88,60 @@ def test_slips_in_a_quantity(option: str, text: str, why: str, fix: str) -> None
     assert raised.value.what == f"cannot read {option} {text}"
     assert why in raised.value.why
     assert raised.value.fix == fix
+
+
+def parsed(line: str) -> Recipe:
+    """The recipe of a command line, as the command itself makes it."""
+    verb, *arguments = shlex.split(line)[1:]
+    group = typer.main.get_command(app())
+    with group.make_context("edgekit", [verb, *arguments], resilient_parsing=True) as context:
+        made = group.get_command(context, verb)  # type: ignore[attr-defined]
+        with made.make_context(verb, list(arguments), parent=context) as inner:
+            precision = inner.params.pop("precision") if verb == "convert" else None
+            assert precision in (None, "float32", "float16")
+            return options.recipe(inner.params)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "edgekit quantize 'my model.pt' --model nets.py:net --data photos --resize 240x320 --crop 224 --scale 0.5 "
+        "--mean 0.4,0.5,0.6 --layers --max-drop 0.5 --keep-float a --keep-float 'b c' --format tflite --threads 2",
+        "edgekit quantize m.onnx --input x=1x3x8x8 --input y=1x4 --calib c.npz --eval e.npz --device raspberry-pi-4",
+        "edgekit quantize m.pt --data d.npz --train t.npz --qat 3 --lr 0.01 --augment flip --augment shift",
+        "edgekit prune m.pt --data d.npz --train t.npz --macs 0.7 --lr 0.02 --train-batch 8",
+        "edgekit convert m.pt --input x=1x3x8x8 --layout nhwc",
+        "edgekit quantize m.pt --data d.npz --train t.npz --macs 0.7 --qat 3 --lr 0.02",
+    ],
+)
+def test_a_command_does_the_same_again(line: str) -> None:
+    recipe = parsed(line)
+    said = flags.command(line.split()[1], recipe)  # type: ignore[arg-type]
+    assert said is not None
+    assert sorted(shlex.split(said)) == sorted(shlex.split(line))
+    assert parsed(said) == recipe
+
+
+def test_what_is_of_one_run_is_not_done_again() -> None:
+    recipe = parsed("edgekit quantize m.pt --data d.npz --overwrite")
+    assert flags.command("quantize", recipe) == "edgekit quantize m.pt --data d.npz"
+
+
+def test_what_a_command_has_no_option_for_is_left_out() -> None:
+    recipe = parsed("edgekit quantize m.pt --data d.npz --sensitivity --max-drop 1 --threads 2")
+    assert flags.command("convert", recipe, "float16") == "edgekit convert m.pt --data d.npz --precision float16"
+
+
+def test_two_trainings_share_their_options() -> None:
+    recipe = parsed("edgekit quantize m.pt --data d.npz --train t.npz --macs 0.7 --qat 3")
+    apart = recipe.model_copy(update={"qat": recipe.qat.model_copy(update={"lr": 0.5})})
+    assert flags.command("quantize", apart) is None
+
+
+@pytest.mark.parametrize("verb", ["quantize", "prune", "convert"])
+def test_a_command_has_every_option_that_is_not_left_out(verb: flags.Verb) -> None:
+    group = typer.main.get_command(app())
+    known = {param.name for param in group.commands[verb].params}  # type: ignore[attr-defined]
+    kept = flags.FLAGS.keys() - flags.LEFT_OUT[verb]
+    assert kept <= known
+    assert known & flags.LEFT_OUT[verb] <= {"precision"}  # of `convert`, which has its own

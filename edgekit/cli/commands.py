@@ -18,6 +18,7 @@ from edgekit.cli.inspect import inspect
 from edgekit.cli.profile import profile
 from edgekit.cli.prune import prune
 from edgekit.cli.quantize import quantize
+from edgekit.cli.report import report
 
 HELP = """From a trained model to verified INT8 ONNX and TFLite files for small devices.
 
@@ -58,7 +59,7 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(_edgekit)
-    for command in (quantize, prune, convert, inspect, compare, profile, demo, doctor, explain):
+    for command in (quantize, prune, convert, inspect, compare, profile, report, demo, doctor, explain):
         made.command()(command)
     made.add_typer(devices())
     return made

@@ -43,6 +43,12 @@ def parameters(graph: ir.Model) -> int:
     return sum(_size(value) for value in graph.graph.initializers.values() if facts.is_float(value))
 
 
+def parameters_of(node: ir.Node) -> int:
+    """Elements in the floating-point initializers that the node takes."""
+    values = [value for value in node.inputs if value is not None and value.is_initializer() and facts.is_float(value)]
+    return sum(map(_size, values))
+
+
 def _dims(value: ir.Value | None) -> tuple[int, ...]:
     assert value is not None
     return facts.static_shape(value)

@@ -29,9 +29,10 @@ from edgekit.prune.renorm import Moments, Norm, folded, moments, norm, normed
 from edgekit.prune.sparsify import NO_MASKS, Masks
 from edgekit.run.objective import Objective, answers_of, objective, remembering
 from edgekit.run.one_thread import one_thread
-from edgekit.run.teach import AT_ONCE, LEAST, Training, Wanted, identity_of, judged, parted, teach
+from edgekit.run.teach import AT_ONCE, LEAST, Wanted, identity_of, judged, parted, teach
 from edgekit.run.torch_view import Tensors, to_graph, to_torch
 from edgekit.run.train import SHARDS, Learned
+from edgekit.run.trained import Training
 from edgekit.samples import Batch, Samples, choose, split
 
 WATCHED = 2048  # samples that statistics are taken over

@@ -11,8 +11,9 @@ from edgekit.quantize.qat import Student
 from edgekit.quantize.result import Extremes, Quantized
 from edgekit.quantize.weights import WeightRule
 from edgekit.run.objective import objective, remembering
-from edgekit.run.teach import Training, Wanted, teach
+from edgekit.run.teach import Wanted, teach
 from edgekit.run.torch_view import to_torch
+from edgekit.run.trained import Training
 from edgekit.samples import Samples
 
 

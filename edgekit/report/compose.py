@@ -26,6 +26,7 @@ from edgekit.report.facts import (
     FileFacts,
     KeptFloat,
     ModelFacts,
+    OpFacts,
     OpSensitivity,
     PrunedGroup,
     PruningFacts,
@@ -40,7 +41,7 @@ from edgekit.samples import Samples
 if TYPE_CHECKING:  # torch takes seconds to import
     from edgekit.prune import Pruned
     from edgekit.prune.sparsify import Sparse
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
 
 ACTIVATIONS: Mapping[Precision, str] = {
     "int8": "int8 activations per tensor",
@@ -81,6 +82,21 @@ def model_facts(name: str, wanted: recipe.Model, captured: Captured, graph: ir.M
         outputs=tuple(map(_value, graph.graph.outputs)),
         factory=wanted.factory,
         trusted_pickle=wanted.trust_pickle,
+    )
+
+
+def op_facts(graph: ir.Model) -> tuple[OpFacts, ...]:
+    """graph: in float, as the files were made of it."""
+    return tuple(
+        OpFacts(
+            node=node.name or "",
+            op=node.op_type,
+            macs=cost.macs(node),
+            parameters=cost.parameters_of(node),
+            shape=facts.shape(node.outputs[0]),
+            source=source.source_line(node),
+        )
+        for node in graph.graph
     )
 
 

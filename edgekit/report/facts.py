@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgeki
     from edgekit.profile.measure import Latency
     from edgekit.profile.memory import Memory
     from edgekit.quantize.doubts import Examination
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
     from edgekit.verify.result import Verification
 
 
@@ -47,6 +47,22 @@ class ModelFacts:
     outputs: tuple[TensorFacts, ...]
     factory: str | None = None
     trusted_pickle: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpFacts:
+    """An op of the float graph that the files were made of, in the order they run.
+
+    macs, parameters: of one sample, and of float numbers that it holds; shape: of what it makes, None where dynamic;
+    source: "model.py:41".
+    """
+
+    node: str
+    op: str
+    macs: int
+    parameters: int
+    shape: tuple[int | None, ...]
+    source: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,7 +325,8 @@ class Report:
 
     directory: where the files are; pruning: None where nothing was pruned; calibration: what was found out about its
     samples; training: of the integers, None without; notes: doubts and decisions in whole sentences, most important
-    first; stages_s: wall-clock seconds of each stage, in order.
+    first; stages_s: wall-clock seconds of each stage, in order; command: what does the same again, None where it was
+    given what no command line can say.
     """
 
     version: str
@@ -317,6 +334,8 @@ class Report:
     model: ModelFacts
     machine: Machine
     files: tuple[FileFacts, ...]
+    command: str | None = None
+    ops: tuple[OpFacts, ...] = ()
     data: DataFacts | None = None
     pruning: PruningFacts | None = None
     quantization: QuantizationFacts | None = None

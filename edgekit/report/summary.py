@@ -13,7 +13,7 @@ from edgekit.report.pruned import UNPRUNED, goal_name
 if TYPE_CHECKING:  # types only: the stages take a second to load, which `edgekit inspect` should not
     from edgekit.profile.measure import Latency
     from edgekit.profile.memory import Memory
-    from edgekit.run.teach import Training
+    from edgekit.run.trained import Training
     from edgekit.verify.result import Score, Verification
 
 FAITHFUL_DB = 60.0  # float files of one graph that differ by more do not compute the same

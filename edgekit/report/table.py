@@ -32,7 +32,7 @@ def file_table(report: Report, gap: str) -> Table:
     unkept = report.pruning.unpruned_bytes if report.pruning is not None else {}
     flips = verification is not None and _has_flips(verification)
     table = _new_table(verification, gap, flips=flips, latency=bool(latencies), size=True)
-    for label in _by_runtime(dict.fromkeys([*scores, *files, *latencies])):
+    for label in by_runtime(dict.fromkeys([*scores, *files, *latencies])):
         file = files.get(label)
         size = file.size_bytes if file else unkept.get(label)
         cells = [Text(plain(label)), Text("" if size is None else units.size(size))]
@@ -55,7 +55,7 @@ def score_table(verification: Verification, gap: str) -> Table:
     return table
 
 
-def _by_runtime(labels: Iterable[str]) -> list[str]:
+def by_runtime(labels: Iterable[str]) -> list[str]:
     """Float and integers of one format beside each other, since they are compared with each other."""
     known = list(labels)
     kinds = list(dict.fromkeys(label.rpartition(" ")[2] for label in known))
@@ -76,7 +76,7 @@ def _new_table(
         table.add_column(Text("size"), justify="right", no_wrap=True)
     if verification is not None:
         table.add_column(Text(f"{plain(metric_name(verification))}{gap}95 %"), justify="right", no_wrap=True)
-        table.add_column(Text(f"{_drop_title(verification)}{gap}95 %"), justify="right", no_wrap=True)
+        table.add_column(Text(f"{drop_title(verification)}{gap}95 %"), justify="right", no_wrap=True)
         if flips:
             table.add_column(Text("flips"), justify="right", no_wrap=True)
     if latency:
@@ -85,7 +85,7 @@ def _new_table(
     return table
 
 
-def _drop_title(verification: Verification) -> str:
+def drop_title(verification: Verification) -> str:
     return "drop, points" if verification.unit == "share" else f"drop, {verification.unit}".removesuffix(", ")
 
 
@@ -94,7 +94,7 @@ def _score_cells(verification: Verification, score: Score, gap: str, flips: bool
     if score.drop is None:
         cells.append(Text(""))
     else:
-        drop = Text(_bare(verification, score.drop), _drop_style(score))
+        drop = Text(bare(verification, score.drop), _drop_style(score))
         cells.append(_joined(drop, _interval(verification, score.drop_interval), gap))
     if flips:
         cells.append(Text("" if score.flips is None else units.whole(score.flips)))
@@ -113,10 +113,10 @@ def _interval(verification: Verification, interval: Interval | None) -> str:
     """Two ends in the unit of the value beside them, which is not said again."""
     if interval is None:
         return ""
-    return f"{_bare(verification, interval.low)}..{_bare(verification, interval.high)}"
+    return f"{bare(verification, interval.low)}..{bare(verification, interval.high)}"
 
 
-def _bare(verification: Verification, value: float) -> str:
+def bare(verification: Verification, value: float) -> str:
     """A value or a drop without its unit."""
     match verification.unit:
         case "share":

@@ -24,6 +24,7 @@ from edgekit.run.objective import Objective, answers_of
 from edgekit.run.one_thread import one_thread
 from edgekit.run.torch_view import to_torch
 from edgekit.run.train import Course, Patience, Trainee, train
+from edgekit.run.trained import Judged, Training
 from edgekit.samples import Samples, choose
 
 HELD_OUT_SHARE, HELD_OUT_AT_MOST = 0.1, 1000
@@ -43,38 +44,6 @@ class Wanted:
     checkpoint: Path
     resume: bool
     patience: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """On the samples that were not trained on. loss: the training's own; top1: share of right classes, None without
-    labels."""
-
-    loss: float
-    top1: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """What came of it. where: the user's name for the samples; epochs: at most; samples: trained on; held_out: kept
-    apart to judge by; losses: mean over each epoch; before, after: of the student's graphs; kept: False where it was
-    not better; best: the epoch that it is, from 1 on, None where it is the last in any case."""
-
-    where: str
-    epochs: int
-    batch: int
-    lr: float
-    optimizer: str
-    distilled: float
-    labels: bool
-    samples: int
-    held_out: int
-    steps: int
-    losses: tuple[float, ...]
-    before: Judged
-    after: Judged
-    kept: bool
-    best: int | None = None
 
 
 class Result(Protocol):

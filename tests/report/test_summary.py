@@ -10,7 +10,7 @@ from edgekit.quantize.doubts import Doubt, Examination
 from edgekit.quantize.evidence import Spread
 from edgekit.report import summary
 from edgekit.report.terminal import to_text
-from edgekit.run.teach import Judged, Training
+from edgekit.run.trained import Judged, Training
 from edgekit.verify.result import Interval
 from tests.reports import MEMORY, PRUNED, REPORT, SLOW, VERIFICATION, file, latency
 
