@@ -16,7 +16,7 @@ from tests.reports import ENDING, HOSTILE, RICH, named
 
 pytestmark = pytest.mark.slow
 
-BUSY_MS = 120_000  # Plotly is four megabytes of script, and the machine may have other things to do
+BUSY_MS = 240_000  # Plotly is four megabytes of script, and the machine may have other things to do
 
 
 @pytest.fixture(scope="module")
