@@ -119,6 +119,10 @@ def test_the_files_and_the_report(place, report):
 
 
 def test_what_the_report_says_is_so(report):
+    assert report.command is not None and report.command.startswith("edgekit quantize ")
+    assert [op.op for op in report.ops if op.macs] == ["Conv", "Gemm"]
+    assert sum(op.macs for op in report.ops) == report.model.macs
+    assert sum(op.parameters for op in report.ops) == report.model.parameters
     assert report.model.macs == 4 * 36 * 4 * 9 + 20
     assert report.model.parameters == 4 * 4 * 9 + 4 + 20 + 5
     assert (report.data.calibration_count, report.data.evaluation_count) == (COUNT // 2, COUNT // 2)

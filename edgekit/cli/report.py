@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from edgekit.cli import options
+from edgekit.errors import EdgekitError
 
 Runs = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Argument(
         help="Output folders of quantize, prune or convert, or the report.json in them.",
         metavar="RUN...",
@@ -28,26 +29,14 @@ Page = Annotated[
 ]
 
 
-def _schema(wanted: bool) -> None:
-    if wanted:
-        import json
-
-        from edgekit.report.document import document_schema
-
-        print(json.dumps(document_schema(), indent=2, ensure_ascii=False))
-        raise typer.Exit
-
-
 Schema = Annotated[
     bool,
-    typer.Option(
-        "--schema", callback=_schema, is_eager=True, help="Print the JSON Schema of report.json instead of a page."
-    ),
+    typer.Option("--schema", help="Print the JSON Schema of report.json instead of making a page."),
 ]
 
 
 def report(
-    runs: Runs,
+    runs: Runs = None,
     output: Page = None,
     overwrite: options.Overwrite = None,
     schema: Schema = False,
@@ -57,6 +46,20 @@ def report(
 
     The page opens from a disk, asks for nothing from a network, and may be sent around.
     """
+    if schema:
+        _print_schema()
+    elif not runs:
+        raise EdgekitError(
+            "EK961",
+            "no run is named",
+            "a page is made of the report.json of a run, or of several",
+            "name an output folder: edgekit report model-edgekit/",
+        )
+    else:
+        _make_page(runs, output, overwrite=bool(overwrite), json=json)
+
+
+def _make_page(runs: list[Path], output: Path | None, *, overwrite: bool, json: bool) -> None:
     from edgekit import staging, units
     from edgekit.outputs import PAGE_NAME
     from edgekit.plain import plain
@@ -66,7 +69,7 @@ def report(
 
     read = [read_run(place) for place in runs]
     page = output or (read[0].path.parent if len(read) == 1 else Path()) / PAGE_NAME
-    staging.refuse_existing(page.parent, [page.name], bool(overwrite))
+    staging.refuse_existing(page.parent, [page.name], overwrite)
     text = to_html(read)
     with staging.staged(page.parent) as folder:
         (folder / page.name).write_text(text, encoding="utf-8")
@@ -75,3 +78,11 @@ def report(
         print(to_json({"page": page, "size_bytes": size_bytes, "runs": [run.path for run in read]}))
     else:
         print(f"{plain(page)}  {units.size(size_bytes)}, {units.plural(len(read), 'run')}")
+
+
+def _print_schema() -> None:
+    import json
+
+    from edgekit.report.document import document_schema
+
+    print(json.dumps(document_schema(), indent=2, ensure_ascii=False))

@@ -93,10 +93,10 @@ def op_facts(graph: ir.Model) -> tuple[OpFacts, ...]:
             op=node.op_type,
             macs=cost.macs(node),
             parameters=cost.parameters_of(node),
-            shape=facts.shape(node.outputs[0]),
+            shape=None if node.outputs[0].shape is None else facts.shape(node.outputs[0]),
             source=source.source_line(node),
         )
-        for node in graph.graph
+        for node in facts.real_nodes(graph)
     )
 
 

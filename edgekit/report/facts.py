@@ -53,15 +53,15 @@ class ModelFacts:
 class OpFacts:
     """An op of the float graph that the files were made of, in the order they run.
 
-    macs, parameters: of one sample, and of float numbers that it holds; shape: of what it makes, None where dynamic;
-    source: "model.py:41".
+    macs, parameters: of one sample, and of float numbers that it holds; shape: of what it makes, None where dynamic,
+    and where nothing is known of it; source: "model.py:41".
     """
 
     node: str
     op: str
     macs: int
     parameters: int
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None
     source: str | None = None
 
 

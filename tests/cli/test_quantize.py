@@ -71,6 +71,9 @@ def test_the_street(work: Path) -> None:
     assert document.returncode == 0, document.stderr
     assert json.loads(document.stdout) == json.loads((work / "out" / "report.json").read_text())
 
+    asked = json.loads(document.stdout)["command"]
+    assert asked == "edgekit quantize net.pt --model net.py:net --data samples.npz --output out"
+
     short = run(work, *QUANTIZE, "-o", "short", "--max-drop", "0.5")
     assert short.returncode == 1
     assert "failed: the drop is" in short.stderr and "0.5 allowed" in short.stderr

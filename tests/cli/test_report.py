@@ -80,3 +80,9 @@ def test_the_schema_of_a_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "--schema"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["properties"]["schema_version"] == {"const": 1}
+
+
+def test_no_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "no run is named" in err

@@ -33,3 +33,9 @@ def test_parameters_are_the_float_constants():
     nodes = [node("Conv", ["x", "w", "b"], ["a"]), node("Flatten", ["a"])]
     model = graph({"x": (1, 4, 8, 8)}, nodes, {"w": weights(6, 4, 3, 3), "b": weights(6)})
     assert cost.parameters(model) == 6 * 4 * 9 + 6
+
+
+def test_parameters_of_a_node():
+    nodes = [node("Conv", ["x", "w", "b"], ["a"]), node("Relu", ["a"])]
+    model = graph({"x": (1, 4, 8, 8)}, nodes, {"w": weights(6, 4, 3, 3), "b": weights(6)})
+    assert [cost.parameters_of(each) for each in model.graph] == [6 * 4 * 9 + 6, 0]

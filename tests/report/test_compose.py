@@ -96,3 +96,13 @@ def test_quantization_facts_give_each_float_op_its_reason_and_line():
         "cross-layer equalization",
         "learned rounding of weights",
     )
+
+
+def test_ops_in_the_order_they_run():
+    model = MODEL.clone()
+    model.graph[1].metadata_props[source.STACK_TRACE] = 'File "/home/me/model.py", line 7, in forward'
+    conv, erf = compose.op_facts(model)
+    model.graph[1].outputs[0].shape = None
+    assert compose.op_facts(model)[1].shape is None
+    assert (conv.op, conv.macs, conv.parameters, conv.shape, conv.source) == ("Conv", 600, 24, (None, 6, 5, 5), None)
+    assert (erf.op, erf.macs, erf.parameters, erf.source) == ("Erf", 0, 0, "model.py:7")

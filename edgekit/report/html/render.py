@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +83,7 @@ def plotly_js() -> str:
     return found[0].read_text(encoding="utf-8")
 
 
+@cache
 def packed(script: str) -> str:
     """For the browser's own DecompressionStream. The same bytes each time."""
     return base64.b64encode(gzip.compress(script.encode(), LEVEL, mtime=0)).decode()
