@@ -74,7 +74,8 @@ class Data:
             if samples.ignored:
                 said.append(f"not used of '{samples.where}': {_few(samples.ignored)}")
         if self.unneeded and self.calibration is not None:
-            said.append(f"'{self.calibration.where}' was not needed: nothing is calibrated")
+            why = "nothing is calibrated" if self.training is None else "the training samples are learned from"
+            said.append(f"'{self.calibration.where}' was not needed: {why}")
         if not self.synthesized and self.evaluation is not None and self.evaluation.where == SYNTHESIZED:
             said.append("no samples were given, so the files are compared on synthesised inputs: accuracy is unknown")
         if self.training_overlap:

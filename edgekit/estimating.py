@@ -28,10 +28,11 @@ READERS: Mapping[Format, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """A device that is not at hand, and the precision of the files that it is to be given."""
+    """A device that is not at hand. precision: of the files that it is to be given; threads: that run them."""
 
     device: Device
     precision: Precision
+    threads: int = 1
 
     @property
     def estimated_in(self) -> Precision:
@@ -73,8 +74,13 @@ def unpruned(files: Sequence[Artifact], target: Target) -> Unpruned:
     if not found:
         raise _not_estimable(target.device, refusals[0].why)
     read = {format: [one for one in made if one.runtime in READERS[format]] for format, made in found.items()}
-    known = {format: made[0] for format, made in read.items() if made}
-    return Unpruned(target, known or {format: made[0] for format, made in found.items()})
+    known = {format: _nearest(made, target.threads) for format, made in read.items() if made}
+    return Unpruned(target, known or {format: _nearest(made, target.threads) for format, made in found.items()})
+
+
+def _nearest(made: Sequence[Estimate], threads: int) -> Estimate:
+    """The best known with so many threads; else the best known."""
+    return next((one for one in made if one.threads == threads), made[0])
 
 
 def latencies(before: Unpruned, files: Sequence[Artifact]) -> tuple[EstimatedLatency, ...]:
@@ -104,7 +110,7 @@ def _latency(before: Unpruned, file: Artifact) -> EstimatedLatency:
         seconds=found.seconds,
         low_s=found.low_s,
         high_s=found.high_s,
-        doubts=(*_otherwise(target), *found.doubts),
+        doubts=(*_otherwise(target, found), *found.doubts),
     )
 
 
@@ -113,10 +119,15 @@ def _alike(one: Estimate, other: Estimate) -> bool:
     return (one.runtime, one.version, one.threads) == (other.runtime, other.version, other.threads)
 
 
-def _otherwise(target: Target) -> tuple[str, ...]:
-    if target.estimated_in == target.precision:
-        return ()
-    return (f"estimated in {target.estimated_in}: nothing was measured there in {target.precision}",)
+def _otherwise(target: Target, found: Estimate) -> tuple[str, ...]:
+    """In which ways another case than the one asked for."""
+    said = []
+    if target.estimated_in != target.precision:
+        said.append(f"estimated in {target.estimated_in}: nothing was measured there in {target.precision}")
+    if found.threads != target.threads:
+        asked = units.plural(target.threads, "thread")
+        said.append(f"estimated with {units.plural(found.threads, 'thread')}: nothing that reads it was with {asked}")
+    return tuple(said)
 
 
 def _not_estimable(device: Device, why: str) -> EdgekitError:

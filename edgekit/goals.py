@@ -10,6 +10,7 @@ and widths come in blocks, so that shares near each other often mean the same cu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -102,4 +103,6 @@ def _out_of_reach(goal: float, of: str, trials: list[PruningTrial], refusal: Edg
     least = min(max(trial.costs.values()) for trial in trials)
     tried = f"the smallest of {len(trials)} models that were tried has {least:.0%} of it"
     why = f"{tried}; {refusal.why}" if refusal is not None else tried
-    return EdgekitError("EK303", f"cannot prune to {goal:.0%} of the {of}", why, "ask for more to be left")
+    return EdgekitError(
+        "EK303", f"cannot prune to {goal:.0%} of the {of}", why, f"ask for {math.ceil(100 * least)}% or more"
+    )

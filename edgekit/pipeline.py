@@ -56,7 +56,7 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     progress = Timed(progress)
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
     outputs = Outputs(recipe, keys, pruned=prunes)
-    target = None if device is None else Target(device, precision)
+    target = None if device is None else Target(device, precision, recipe.verify.threads)
     if prunes:
         check_pruning(recipe, target, outputs)
     if recipe.qat.epochs is not None:
@@ -154,7 +154,7 @@ def _in_float(
     progress = Timed(progress)
     keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
     outputs = Outputs(recipe, keys, pruned=prunes)
-    target = None if device is None else Target(device, precision)
+    target = None if device is None else Target(device, precision, recipe.verify.threads)
     if prunes:
         check_pruning(recipe, target, outputs)
     recognized(start.source(recipe, given))
@@ -194,7 +194,12 @@ def _in_float(
                 found,
                 command=None if given.in_memory else flags.command(verb, recipe, precision),
                 ops=compose.op_facts(graph),
-                data=compose.data_facts(None, data.evaluation, data.overlap, recipe.preprocess),
+                data=compose.data_facts(
+                    data.calibration if prunes and data.training is None and not data.synthesized else None,
+                    data.evaluation,
+                    data.overlap,
+                    recipe.preprocess,
+                ),
                 pruning=pruning and finish.pruning_facts(run, pruning, whole, files, found),
                 budget=finish.budget_facts(run, found.verification),
             )

@@ -228,15 +228,15 @@ def _mended(
     from edgekit.prune.cut import survivors
     from edgekit.prune.finetune import mend
     from edgekit.prune.sparsify import NO_MASKS
-    from edgekit.run.objective import untrainable
+    from edgekit.run.objective import without_gradients
 
-    if (refused := untrainable(whole)) is not None:
-        return pruned.graph, (f"the layers were not mended: {refused.why}",)
+    if (refused := without_gradients(whole)) is not None:
+        return pruned.graph, (f"the layers were not refitted: {refused.why}",)
     left, masks = survivors(pruned.channels, pruned.choice.gone), NO_MASKS if sparse is None else sparse.masks
     found = mend(pruned.graph, whole, samples, left, run.progress, masks)
     if not found.how:
-        return pruned.graph, ()
-    return checked(found.graph), (f"the layers {found.how}, over the calibration samples",)
+        return pruned.graph, ("the layers stay as they were cut: nothing that was tried without training does better",)
+    return checked(found.graph), (f"the layers {found.how}, on {units.plural(len(samples), 'sample')}",)
 
 
 # ---- files beside ----------------------------------------------------------------------------------------------------

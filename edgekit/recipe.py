@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from edgekit import units
 from edgekit.errors import EdgekitError
 from edgekit.preprocess import Preprocess
 from edgekit.schema import Keys, Section, held_against, read_toml
@@ -331,7 +332,7 @@ def _check_patience(prune: Prune, patience: int) -> None:
         raise EdgekitError(
             "EK154",
             f"--patience {patience} does not go with --epochs {prune.epochs}",
-            f"there are {prune.epochs // prune.rounds} epochs{of_each}, so that it would end none early",
+            f"{units.plural(prune.epochs // prune.rounds, 'epoch')}{of_each} are none that it could end early",
             "give a smaller --patience, or more --epochs",
         )
 

@@ -105,10 +105,10 @@ def _offered(data: Data) -> Samples | None:
 
 def _tell_a_loss(samples: Samples, graph: ir.Model) -> bool:
     """True where what the samples say is about what the graph answers, and gradients lead there."""
-    from edgekit.run.objective import objective, untrainable
+    from edgekit.run.objective import objective, without_gradients
     from edgekit.run.torch_view import to_torch
 
-    if (samples.labels is None and not samples.has_targets) or untrainable(graph) is not None:
+    if (samples.labels is None and not samples.has_targets) or without_gradients(graph) is not None:
         return False
     return objective(to_torch(graph), graph, samples, 0.0).distilled == 0
 
@@ -118,7 +118,7 @@ def _with_loss(graph: ir.Model, samples: Samples) -> Iterator[tuple[Tensors, Los
     import numpy as np
     import torch
 
-    from edgekit.run.objective import objective
+    from edgekit.run.objective import at_once, objective
     from edgekit.run.torch_view import to_torch
 
     told = objective(to_torch(graph), graph, samples, 0.0)
@@ -130,7 +130,7 @@ def _with_loss(graph: ir.Model, samples: Samples) -> Iterator[tuple[Tensors, Los
             "add --score norms",
         )
     types = {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
-    for batch in samples.batches(AT_ONCE):
+    for batch in samples.batches(at_once(graph, AT_ONCE)):
         inputs = {name: torch.from_numpy(np.asarray(x, types[name])) for name, x in batch.inputs.items()}
 
         def loss(found: Tensors, inputs: Tensors = inputs, batch: Batch = batch) -> Tensor:

@@ -61,7 +61,7 @@ def files(folder: Path, width: int) -> list[Artifact]:
 
 
 def test_the_ratio_is_that_of_the_work_and_what_a_run_takes_anyway(tmp_path: Path) -> None:
-    before = unpruned(files(tmp_path, 32), Target(device(MODEL), "float32"))
+    before = unpruned(files(tmp_path, 32), Target(device(MODEL), "float32", 4))
     (found,) = latencies(before, files(tmp_path, 16))
     macs = {width: 64 * width * (27 + 8) for width in (16, 32)}
     assert found.unpruned_s == pytest.approx(1e-4 + 1e-9 * macs[32])
@@ -73,7 +73,7 @@ def test_the_ratio_is_that_of_the_work_and_what_a_run_takes_anyway(tmp_path: Pat
 
 def test_the_best_known_runtime_that_reads_a_file_speaks_for_it(tmp_path: Path) -> None:
     known = device(like(runtime="armnn", evidence="C"), MODEL, like(runtime="onnxruntime"), like(runtime="ncnn"))
-    before = unpruned(files(tmp_path, 32), Target(known, "float32"))
+    before = unpruned(files(tmp_path, 32), Target(known, "float32", 4))
     assert {format: one.runtime for format, one in before.estimates.items()} == {
         "onnx": "onnxruntime",
         "tflite": "tflite",
@@ -81,7 +81,7 @@ def test_the_best_known_runtime_that_reads_a_file_speaks_for_it(tmp_path: Path) 
 
 
 def test_where_none_reads_files_one_stands_in_for_all_and_is_doubted(tmp_path: Path) -> None:
-    before = unpruned(files(tmp_path, 32), Target(device(like(runtime="ncnn")), "float32"))
+    before = unpruned(files(tmp_path, 32), Target(device(like(runtime="ncnn")), "float32", 4))
     found = latencies(before, files(tmp_path, 16))
     assert [one.file for one in found] == ["float32 ONNX", "float32 TFLite"]
     assert all("runs no such file" in one.doubts[0] for one in found)
@@ -89,12 +89,12 @@ def test_where_none_reads_files_one_stands_in_for_all_and_is_doubted(tmp_path: P
 
 def test_only_what_the_device_takes_is_estimated(tmp_path: Path) -> None:
     there = device(like(runtime="stm32cube-ai"), formats=("tflite",))
-    assert set(unpruned(files(tmp_path, 32), Target(there, "float32")).estimates) == {"tflite"}
+    assert set(unpruned(files(tmp_path, 32), Target(there, "float32", 4)).estimates) == {"tflite"}
 
 
 def test_a_float_file_stands_for_the_integers_that_are_made_of_it(tmp_path: Path) -> None:
     both = device(MODEL, like(precision="int8", seconds={"window_mac": 1e-10, "mac": 1e-10}))
-    (found,) = latencies(unpruned(files(tmp_path, 32), Target(both, "int8")), files(tmp_path, 16))
+    (found,) = latencies(unpruned(files(tmp_path, 32), Target(both, "int8", 4)), files(tmp_path, 16))
     assert found.precision == "int8"
     assert found.seconds == pytest.approx(found.unpruned_s / 2) == pytest.approx(1e-10 * 64 * 16 * 35)
     assert not found.doubts
@@ -111,7 +111,7 @@ def test_a_float_file_stands_for_the_integers_that_are_made_of_it(tmp_path: Path
     ],
 )
 def test_another_precision_where_that_alone_was_measured(tmp_path: Path, measured: str, asked: str, taken: str) -> None:
-    target = Target(device(like(precision=measured)), asked)
+    target = Target(device(like(precision=measured)), asked, 4)
     (found,) = latencies(unpruned(files(tmp_path, 32), target), files(tmp_path, 16))
     assert found.precision == taken
     assert (f"estimated in {taken}: nothing was measured there in {asked}" in found.doubts) == (taken != asked)
@@ -119,25 +119,25 @@ def test_another_precision_where_that_alone_was_measured(tmp_path: Path, measure
 
 def test_what_is_refused_before_any_work() -> None:
     with pytest.raises(EdgekitError, match=r"EK305.*'board'") as refused:
-        check_estimable(Target(device(), "int8"), FORMATS)
+        check_estimable(Target(device(), "int8", 4), FORMATS)
     assert "no run was measured there" in refused.value.why
     with pytest.raises(EdgekitError, match="EK305") as refused:
-        check_estimable(Target(device(MODEL, formats=("tflite",)), "int8"), ("onnx",))
+        check_estimable(Target(device(MODEL, formats=("tflite",)), "int8", 4), ("onnx",))
     assert refused.value.why == "the files are to be ONNX, and onnxruntime or litert takes TFLite"
-    check_estimable(Target(device(MODEL, formats=("tflite",)), "int8"), FORMATS)
+    check_estimable(Target(device(MODEL, formats=("tflite",)), "int8", 4), FORMATS)
 
 
 def test_an_op_that_nothing_is_known_of(tmp_path: Path) -> None:
     odd = Graph({"x": (1, 3, 8, 8)}, [node("Det", ["x"], ["y"])], {})
     path = onnx_file(tmp_path, odd, integers=False)
     with pytest.raises(EdgekitError, match="EK305") as refused:
-        unpruned([opened(path)], Target(device(MODEL), "float32"))
+        unpruned([opened(path)], Target(device(MODEL), "float32", 4))
     assert refused.value.why == "nothing is known of what Det cost"
 
 
 def test_models_too_small_for_what_was_measured(tmp_path: Path) -> None:
     """10 k MACs are the least that parameters from 80 k on can speak of."""
-    target = Target(device(MODEL), "float32")
+    target = Target(device(MODEL), "float32", 4)
     with pytest.raises(EdgekitError, match=r"EK305.*board") as refused:
         unpruned(files(tmp_path, 2), target)
     assert "it has 0.00448 M MACs" in refused.value.why

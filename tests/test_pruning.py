@@ -160,7 +160,7 @@ def test_the_program_is_trained_by_a_loop_of_ones_own_and_quantized(place, repor
     assert losses[-1] < losses[0] / 2
     again = edgekit.quantize(module, str(place.folder / "samples.npz"), out=place.folder / "own")
     assert again.model.parameters == report.pruning.parameters
-    assert again.verification.reference.value > report.verification.scores[0].value
+    assert again.verification.reference.value > 0.6
 
 
 @pytest.mark.slow
@@ -711,8 +711,15 @@ def test_statistics_are_mended_on_samples_that_nothing_is_judged_on(place, repor
     assert found.pruning.training is None
 
 
-def test_layers_that_cannot_be_mended_stay_and_it_is_said(tmp_path):
-    """A graph whose batch is fixed."""
+def test_layers_that_cannot_be_refitted_stay_and_it_is_said(place, monkeypatch):
+    refused = EdgekitError("EK911", "cannot run Foo in PyTorch", "edgekit has no form of this op with gradients", "")
+    monkeypatch.setattr("edgekit.run.objective.without_gradients", lambda _: refused)
+    found = pipeline.prune(place.recipe("unfitted", prune={"macs": 0.7}))
+    assert found.pruning.score == "norms"
+    assert any("the layers were not refitted: edgekit has no form" in note for note in found.notes)
+
+
+def test_a_model_of_one_sample_at_a_time_is_scored_and_refitted_too(tmp_path):
     nodes = [
         node("Conv", ["image", "w", "b"], ["a"], pads=[1] * 4),
         node("Relu", ["a"], ["r"]),
@@ -728,8 +735,8 @@ def test_layers_that_cannot_be_mended_stay_and_it_is_said(tmp_path):
     np.savez(tmp_path / "samples.npz", **samples, targets=np.zeros((60, 5, 7, 6), np.float32))
     found = Place(tmp_path, tmp_path / "fixed.onnx").recipe("out", prune={"macs": 0.7})
     report = pipeline.prune(found)
-    assert report.pruning.score == "norms"
-    assert any("were not mended: it takes one sample at a time" in note for note in report.notes)
+    assert report.pruning.score == "taylor"
+    assert any("were refitted" in note or "stay as they were cut" in note for note in report.notes)
 
 
 @pytest.mark.slow

@@ -151,5 +151,16 @@ def share_equal_constants(graph: ir.Model) -> None:
             graph.graph.initializers.pop(value.name or "")
 
 
+def part_uniform_constants(graph: ir.Model) -> None:
+    """Give each reader a copy of its own of what is the same number all over: biases of zeros are equal by chance, and
+    training would make one parameter of them."""
+    for value in list(graph.graph.initializers.values()):
+        array = None if value.const_value is None or value.dtype != ir.DataType.FLOAT else value.const_value.numpy()
+        if array is None or array.size < 2 or value.is_graph_output() or not (array == array.flat[0]).all():
+            continue
+        for node, position in [*value.uses()][1:]:
+            node.replace_input_with(position, add_constant(graph, value.name or "", array))
+
+
 def float_tensor(array: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(array, np.float32, order="C")  # ascontiguousarray would give a scalar an axis

@@ -73,7 +73,8 @@ def choose(graph: ir.Model, channels: Channels, scores: Scores, goal: Goal) -> C
             count = _block(group, gone[name], goal)
             if count and (saved := ledger.saving(group, count)) > 0:
                 held = scores[name][order[name][gone[name] :]]
-                lost = makers[group.units[0]] * -math.log(max(1 - held[:count].sum() / held.sum(), 1e-12))
+                gone_share = held[:count].sum() / held.sum() if held.sum() > 0 else count / len(held)
+                lost = makers[group.units[0]] * -math.log(max(1 - gone_share, 1e-12))
                 best = min(best or (math.inf, "", 0), (lost / saved, name, count))
         if best is None:
             raise _out_of_reach(goal, ledger.left / ledger.whole, channels)

@@ -48,6 +48,7 @@ def cut(graph: ir.Model, channels: Channels, units: Iterable[int]) -> ir.Model:
             _take_over(graph, node, addend)
     edit.drop_unused(graph)
     edit.share_equal_constants(graph)
+    edit.part_uniform_constants(graph)
     return graph
 
 

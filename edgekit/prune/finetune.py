@@ -27,7 +27,7 @@ from edgekit.progress import Progress
 from edgekit.prune.refit import refit
 from edgekit.prune.renorm import Moments, Norm, folded, moments, norm, normed
 from edgekit.prune.sparsify import NO_MASKS, Masks
-from edgekit.run.objective import Objective, answers_of, objective, remembering
+from edgekit.run.objective import Objective, answers_of, at_once, check_trainable, objective, remembering
 from edgekit.run.one_thread import one_thread
 from edgekit.run.teach import AT_ONCE, LEAST, Wanted, identity_of, judged, parted, teach
 from edgekit.run.torch_view import Tensors, to_graph, to_torch
@@ -137,12 +137,14 @@ def finetune(
     survivors: Survivors | None = None,
     masks: Masks = NO_MASKS,
 ) -> tuple[ir.Model, Training]:
-    """The better one of a graph and its trained self.
+    """The better one of a graph as it is mended without training and its trained self, which starts from the cut: on
+    few samples a refit leads training astray.
 
     original: before channels were cut, whose answers are learned from; samples: named as the graph's inputs; survivors:
     which channels of the original's values are left (`cut.survivors`), None to train without norms; masks: elements of
     the cut graph's weights that may be other than zero, all that are not named.
     """
+    check_trainable(original)
     told = objective(to_torch(original), original, samples, wanted.distilled)
     if not wanted.course.augment:
         told = remembering(told, original, samples, progress)
@@ -152,8 +154,9 @@ def finetune(
         began = {} if survivors is None else _began(cut, original, watched, survivors)
         norms = _norms(cut, told, watched, began)
         layers = _layers(began, survivors) if survivors is not None and len(rest) <= FEW else {}
-    tuned, training = teach(Tuner(cut, told, norms, watched, layers, masks), cut, told, samples, wanted, progress)
-    return (tuned.graph if training.kept else cut), training
+    begun = cut if survivors is None else mend(cut, original, choose(rest, WATCHED), survivors, progress, masks).graph
+    tuned, training = teach(Tuner(cut, told, norms, watched, layers, masks), begun, told, samples, wanted, progress)
+    return (tuned.graph if training.kept else begun), training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +182,7 @@ def mend(
         return Mended(graph=cut, how="")
     told = objective(to_torch(original), original, samples, 1.0)
     seen, held_out = split(samples, len(samples) // 2)
-    watched = _watched(seen, AT_ONCE)
+    watched = _watched(seen, at_once(original, AT_ONCE))
     with progress.step("looking at what was cut"), one_thread():
         norms = _norms(cut, told, watched, _began(cut, original, watched, survivors))
         normed = Tuner(cut, told, norms, watched).result().graph

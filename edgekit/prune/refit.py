@@ -15,6 +15,7 @@ Source: He, Zhang and Sun 2017, "Channel Pruning for Accelerating Very Deep Neur
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -35,8 +36,9 @@ from edgekit.run.torch_view.windows import positions
 from edgekit.samples import Samples
 
 SAMPLES = 512
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, np.inf)
-TRIED_ON = 4  # every so many batches one is not fitted to, but tells which ridge is best
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STILL = 1e-8  # of the mean square of what a group of inputs is: a smaller variance is rounding, and says nothing
+TRIED_ON = 4  # every so many samples one is not fitted to, but tells which ridge is best
 
 Survivors = Mapping[str, NDArray[np.bool_]]
 
@@ -78,7 +80,7 @@ def refit(cut: ir.Model, whole: ir.Model, samples: Samples, survivors: Survivors
     with one_thread(), progress.step("refitting layers", len(layers)) as advance:
         exact_stages = stages(whole, [[linear.read(layer.twin)] for layer in layers])
         rough_stages = stages(cut, [[linear.read(layer.node)] for layer in layers])
-        each = bytes_per_sample(whole, exact_stages) + bytes_per_sample(cut, rough_stages)
+        each = bytes_per_sample(whole, exact_stages) + bytes_per_sample(cut, rough_stages) + _input_bytes(cut)
         batches = list(linear.batches(cut, samples, max(1, min(SAMPLES, linear.BYTES // max(each, 1)))))
         exact = Frontier(to_torch(whole), exact_stages, batches)
         rough = Frontier(to_torch(cut), rough_stages, batches)
@@ -89,6 +91,11 @@ def refit(cut: ir.Model, whole: ir.Model, samples: Samples, survivors: Survivors
             advance(1)
     edit.drop_unused(graph)
     return graph
+
+
+def _input_bytes(graph: ir.Model) -> int:
+    """Of a sample, which both graphs begin with."""
+    return sum(4 * math.prod(facts.static_shape(value)) for value in graph.graph.inputs)
 
 
 def _layers(cut: ir.Model, whole: ir.Model, survivors: Survivors) -> list[_Layer]:
@@ -103,8 +110,20 @@ def _layers(cut: ir.Model, whole: ir.Model, survivors: Survivors) -> list[_Layer
         own = [value for value in node.inputs[1:] if value is not None]
         if any(facts.constant(value) is None or len(value.uses()) > 1 for value in own):
             continue
-        found.append(_Layer(node, twin, left))
+        if _outputs(twin) == len(left) and _outputs(node) == left.sum():
+            found.append(_Layer(node, twin, left))
     return found
+
+
+def _outputs(node: ir.Node) -> int:
+    """Of its weights; 0 where its bias is another number of values, or its channels lie along another axis."""
+    weight = facts.constant(node.inputs[1])
+    assert weight is not None
+    groups, outputs, _ = linear.rows(node, torch.empty(weight.shape)).shape
+    count = groups * outputs
+    bias = facts.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    along = facts.shape(node.outputs[0])[1 if node.op_type == "Conv" else -1]
+    return count if along == count and (bias is None or bias.size == count) else 0
 
 
 def _refitted(layer: _Layer, exact: Iterator[Tensors], rough: Iterator[Tensors], batches: int) -> tuple[Tensor, Tensor]:
@@ -114,33 +133,41 @@ def _refitted(layer: _Layer, exact: Iterator[Tensors], rough: Iterator[Tensors],
     rows = linear.rows(layer.node, torch.from_numpy(weight.astype(np.float64)))
     groups, outputs, inputs = rows.shape
     seen, held_out = (Moments.none(groups, inputs, outputs) for _ in range(2))
-    most = linear.places(inputs, batches)
+    most, done = linear.places(inputs, batches), 0
     for index, (was, now) in enumerate(zip(exact, rough, strict=True)):
         y = layer.expected(positions(layer.twin, was[linear.read(layer.twin)], most, index))
-        x = positions(layer.node, now[linear.read(layer.node)], most, index).double()
-        if index % TRIED_ON == TRIED_ON - 1:
-            held_out.add(x, y)
-        else:
-            seen.add(x, y)
-    candidates = list(_solved(seen, rows, has_bias=layer.has_bias))
+        given = now[linear.read(layer.node)]
+        x = positions(layer.node, given, most, index).double()
+        apart = (done + torch.arange(x.shape[1]) * len(given) // x.shape[1]) % TRIED_ON == TRIED_ON - 1
+        held_out.add(x[:, apart], y[:, apart])
+        seen.add(x[:, ~apart], y[:, ~apart])
+        done += len(given)
+    kept = (rows, seen.shift(rows) * layer.has_bias)
     if not held_out.count:
-        return candidates[-1]
+        return kept
+    candidates = [*_solved(seen, rows, has_bias=layer.has_bias), kept]
     errors = [_error(held_out, *candidate) for candidate in candidates]
-    return candidates[int(np.argmin(errors))]
+    return candidates[int(np.argmin([error if np.isfinite(error) else np.inf for error in errors]))]
 
 
 def _solved(moments: Moments, rows: Tensor, *, has_bias: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each ridge."""
+    """For each ridge. A group whose inputs stand still keeps its weights."""
     x, y = (total / moments.count * has_bias for total in (moments.input, moments.output))
-    h = moments.inputs / moments.count - x.unsqueeze(2) * x.unsqueeze(1)
-    c = moments.crossed / moments.count - x.unsqueeze(2) * y.unsqueeze(1)
-    size = h.diagonal(dim1=1, dim2=2).mean(1).clamp_min(linear.TINY)
-    eye = torch.eye(h.shape[1], dtype=h.dtype)
+    squares = (moments.inputs / moments.count).diagonal(dim1=1, dim2=2).mean(1)
+    h = (moments.inputs / moments.count).baddbmm_(x.unsqueeze(2), x.unsqueeze(1), alpha=-1)
+    c = (moments.crossed / moments.count).baddbmm_(x.unsqueeze(2), y.unsqueeze(1), alpha=-1)
+    diagonal = h.diagonal(dim1=1, dim2=2)
+    size = diagonal.mean(1)
+    still = size <= STILL * squares
+    size = torch.where(still, torch.ones_like(size), size)
+    added = 0.0
     for ridge in RIDGES:
-        weight = rows
-        if np.isfinite(ridge):
-            r = (ridge * size)[:, None, None]
-            weight = torch.linalg.solve(h + r * eye, c + r * rows.transpose(1, 2)).transpose(1, 2)
+        diagonal += ((ridge - added) * size).unsqueeze(1)
+        added = ridge
+        wanted = c + (ridge * size)[:, None, None] * rows.transpose(1, 2)
+        factor, failed = torch.linalg.cholesky_ex(h)
+        solved = torch.cholesky_solve(wanted, factor).transpose(1, 2)
+        weight = torch.where((still | (failed != 0))[:, None, None], rows, solved)
         yield weight, moments.shift(weight) * has_bias
 
 

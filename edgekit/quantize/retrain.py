@@ -10,7 +10,7 @@ from edgekit.quantize.assign import Scales
 from edgekit.quantize.qat import Student
 from edgekit.quantize.result import Extremes, Quantized
 from edgekit.quantize.weights import WeightRule
-from edgekit.run.objective import objective, remembering
+from edgekit.run.objective import check_trainable, objective, remembering
 from edgekit.run.teach import Wanted, teach
 from edgekit.run.torch_view import to_torch
 from edgekit.run.trained import Training
@@ -23,6 +23,7 @@ def retrain(quantized: Quantized, samples: Samples, wanted: Wanted, progress: Pr
     Raises EK925 where there is nothing to train.
     """
     base = quantized.base
+    check_trainable(base)
     told = objective(to_torch(base), base, samples, wanted.distilled)
     if not wanted.course.augment:
         told = remembering(told, base, samples, progress)

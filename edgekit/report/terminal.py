@@ -115,6 +115,8 @@ def _data_line(report: Report) -> str:
     assert data is not None
     calibrated = report.quantization is None or report.quantization.calibrated
     how = "calibrated" if calibrated else "uncalibrated: ranges taken"
+    if report.quantization is None and report.pruning is not None:
+        how = "refitted"
     said = f"{how} on {units.whole(data.calibration_count)} samples of {plain(data.calibration)}"
     if not data.evaluation_count:
         return said

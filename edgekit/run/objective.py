@@ -107,8 +107,8 @@ class Objective:
 
 
 def objective(teacher: TorchView, graph: ir.Model, samples: Samples, distilled: float) -> Objective:
-    """What samples can teach. graph: the float model that the teacher is a view of. Raises EK925."""
-    if (refused := untrainable(graph)) is not None:
+    """What samples can teach. graph: the float model that the teacher is a view of. Raises EK911 and EK925."""
+    if (refused := without_gradients(graph)) is not None:
         raise refused
     answered = answers_of(graph)
     shapes = {value.name or "": facts.shape(value) for value in graph.graph.outputs}
@@ -130,8 +130,8 @@ def objective(teacher: TorchView, graph: ir.Model, samples: Samples, distilled: 
     )
 
 
-def untrainable(graph: ir.Model) -> EdgekitError | None:
-    """Why a float graph cannot be trained, EK911 or EK925; None where it can."""
+def without_gradients(graph: ir.Model) -> EdgekitError | None:
+    """Why no gradient comes of a float graph, EK911 or EK925; None where one does."""
     if (refused := refusal(graph)) is not None:
         return refused
     if not answers_of(graph):
@@ -141,14 +141,25 @@ def untrainable(graph: ir.Model) -> EdgekitError | None:
             "none of its outputs is a real number, so no gradient leads to its weights",
             "leave out the last op (an ArgMax, say), which nobody can learn from",
         )
+    return None
+
+
+def check_trainable(graph: ir.Model) -> None:
+    """Raises EK911 or EK925 for a float graph that steps of several samples cannot be taken with."""
+    if (refused := without_gradients(graph)) is not None:
+        raise refused
     if not facts.takes_batches(graph):
-        return EdgekitError(
+        raise EdgekitError(
             "EK925",
             "cannot train the model",
             "it takes one sample at a time, and a step of training several",
             "export it with a dynamic batch, or leave the training out",
         )
-    return None
+
+
+def at_once(graph: ir.Model, samples: int) -> int:
+    """So many samples, or one where the graph takes no more."""
+    return samples if facts.takes_batches(graph) else 1
 
 
 def remembering(told: Objective, graph: ir.Model, samples: Samples, progress: Progress) -> Objective:
@@ -168,7 +179,7 @@ def remembering(told: Objective, graph: ir.Model, samples: Samples, progress: Pr
     different = samples.take([place[one] for one in rows])
     found: dict[str, list[Tensor]] = {output: [] for output in told.answered}
     with one_thread(), progress.step("asking the float model", len(different)) as advance:
-        for batch in different.batches(AT_ONCE):
+        for batch in different.batches(at_once(graph, AT_ONCE)):
             answers = ask(batch)
             n_bytes = sum(answer.nbytes for answer in answers.values()) * len(different) / len(batch.ids)
             if n_bytes > REMEMBERED_BYTES or not _one_each(answers, len(batch.ids)):

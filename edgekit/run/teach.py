@@ -20,7 +20,7 @@ from edgekit.errors import EdgekitError
 from edgekit.graph.check import checked
 from edgekit.progress import Progress
 from edgekit.run.checkpoint import Checkpoint
-from edgekit.run.objective import Objective, answers_of
+from edgekit.run.objective import Objective, answers_of, at_once
 from edgekit.run.one_thread import one_thread
 from edgekit.run.torch_view import to_torch
 from edgekit.run.train import Course, Patience, Trainee, train
@@ -106,7 +106,7 @@ def judged(graph: ir.Model, told: Objective, samples: Samples) -> Judged:
     types = {value.name or "": value.dtype.numpy() for value in graph.graph.inputs if value.dtype is not None}
     total, right = 0.0, 0
     with one_thread(), torch.no_grad():
-        for batch in samples.batches(AT_ONCE):
+        for batch in samples.batches(at_once(graph, AT_ONCE)):
             inputs = {name: torch.from_numpy(np.asarray(x, types[name])) for name, x in batch.inputs.items()}
             found = view(inputs, list(names.values()))
             answers = {output: found[name] for output, name in names.items()}

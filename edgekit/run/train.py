@@ -294,7 +294,7 @@ def _judged(patience: Patience | None, place: _Place, best: _Best | None, traine
         return None
     trainee.settle(place.step / place.steps)
     loss = patience.judge()
-    if best is not None and not loss < best.loss:
+    if best is not None and not (loss < best.loss or math.isnan(best.loss)):
         return best
     tensors = {name: learned.tensor.detach().clone() for name, learned in trainee.learned.items()}
     return _Best(epoch=len(place.losses), loss=loss, tensors=tensors)

@@ -72,7 +72,7 @@ def test_norms_are_trained_with_where_the_statistics_from_before_help(tmp_path, 
     for left in (None, LEFT):  # where it has learned to do without them, they would only harm
         path = tmp_path / str(len(again))
         path.mkdir()
-        again.append(weights_of(tuned(path, cut=plain, left=left, lr=1e-4)[0]))
+        again.append(tuned(path, cut=plain, left=left, lr=1e-4)[1].losses)
     assert again[0] == again[1]
 
 
