@@ -161,6 +161,7 @@ def test_sections_are_a_click_away(opened: Opened) -> None:
 def test_without_a_script_the_words_are_there(chromium: Any, pages: Path) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
+    page.set_default_timeout(BUSY_MS)
     page.goto((pages / "one.html").as_uri())
     assert any("Median latency of one sample" in text for text in page.locator(".fallback").all_inner_texts())
     assert page.locator("#op-table tbody tr").count() == 3
