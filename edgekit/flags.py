@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
@@ -65,6 +65,11 @@ ALSO: Mapping[str, tuple[str, str]] = {
     "distill": ("prune", "distill"),
     "optimizer": ("prune", "optimizer"),
     "augment": ("prune", "augment"),
+}
+
+# For whoever writes an option's name into a recipe.
+NAMES: Mapping[str, Sequence[tuple[str, str]]] = {
+    name: [place, ALSO[name]] if name in ALSO else [place] for name, place in FLAGS.items()
 }
 
 Sections = dict[str, dict[str, object]]

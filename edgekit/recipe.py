@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from edgekit import flags
 from edgekit.errors import EdgekitError
 from edgekit.preprocess import Preprocess
 from edgekit.schema import Keys, Section, held_against, read_toml
@@ -186,7 +187,7 @@ def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, A
             keys |= values
         elif isinstance(keys.get(section, {}), Mapping):
             keys[section] = {**keys.get(section, {}), **values}
-    recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options")
+    recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options", flags.NAMES)
     _check_data(recipe.data)
     _check_pruning(recipe.prune)
     _check_precision(recipe.quantize)
