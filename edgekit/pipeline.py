@@ -33,13 +33,14 @@ from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
 from edgekit.scoring import check_scoring, looks_at_data
+from edgekit.staging import ANEW, Placing
 from edgekit.verify import verify
 from edgekit.verify.result import Verification
 
 NOTHING = Given()
 
 
-def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
+def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING, placing: Placing = ANEW) -> Report:
     """Turn the model that a recipe names into verified INT8 files, or files of another precision; pruned before, where
     the recipe has a goal for it.
 
@@ -49,11 +50,11 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     scheme = scheme_of(recipe, device.scheme if device is not None else "default")
     check_wishes(recipe.quantize)
     precision, prunes = recipe.quantize.precision, recipe.prune.wanted
-    if precision == "float16":
-        return _in_float(recipe, device, precision, progress, given, prunes=prunes)
+    if precision == "float16" or precision == "float32":
+        return _in_float(recipe, device, precision, progress, given, placing, prunes=prunes)
     progress = Timed(progress)
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
-    outputs = Outputs(recipe, keys, pruned=prunes)
+    outputs = Outputs(recipe, keys, pruned=prunes, placing=placing)
     if prunes:
         check_pruning(recipe, device, outputs)
     if recipe.qat.epochs is not None:
@@ -118,7 +119,7 @@ def prune(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -
     if not recipe.prune.wanted:
         raise _no_goal()
     device = load_device(recipe.device) if recipe.device else None
-    return _in_float(recipe, device, "float32", progress, given, prunes=True)
+    return _in_float(recipe, device, "float32", progress, given, ANEW, prunes=True)
 
 
 def convert(
@@ -133,7 +134,7 @@ def convert(
             "a model is converted with all of its channels and weights",
             "leave it out of the recipe, or call `edgekit prune`, which writes the same formats",
         )
-    return _in_float(recipe, None, precision, progress, given, prunes=False)
+    return _in_float(recipe, None, precision, progress, given, ANEW, prunes=False)
 
 
 def _in_float(
@@ -142,12 +143,13 @@ def _in_float(
     precision: Literal["float32", "float16"],
     progress: Progress,
     given: Given,
+    placing: Placing,
     *,
     prunes: bool,
 ) -> Report:
     progress = Timed(progress)
     keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
-    outputs = Outputs(recipe, keys, pruned=prunes)
+    outputs = Outputs(recipe, keys, pruned=prunes, placing=placing)
     if prunes:
         check_pruning(recipe, device, outputs)
     recognized(start.source(recipe, given))

@@ -184,6 +184,9 @@ def test_recipes_have_a_json_schema() -> None:
         ("float16", "ranges", "mse"),
         ("float16", "io", "int8"),
         ("float16", "keep_float", ["conv"]),
+        ("float32", "ranges", "mse"),
+        ("float32", "io", "int8"),
+        ("float32", "keep_float", ["conv"]),
     ],
 )
 def test_an_option_that_says_nothing_is_refused(precision: str, key: str, value: object) -> None:
@@ -199,7 +202,7 @@ def test_how_to_train_says_nothing_where_nothing_is_trained(key: str) -> None:
     assert load_recipe(None, {**MODEL, "qat": {"epochs": 1, key: value}}).qat.epochs == 1
 
 
-@pytest.mark.parametrize("precision", ["int8-dynamic", "float16"])
+@pytest.mark.parametrize("precision", ["int8-dynamic", "float16", "float32"])
 def test_only_integers_can_be_trained(precision: str) -> None:
     error = refused("EK154", qat={"epochs": 1}, quantize={"precision": precision})
     assert error.what == f"--qat does not go with --precision {precision}"
@@ -209,6 +212,7 @@ def test_only_integers_can_be_trained(precision: str) -> None:
     ("quantize", "why"),
     [
         ({"precision": "float16", "scheme": "symmetric"}, "--precision float16 does not go with --scheme symmetric"),
+        ({"precision": "float32", "scheme": "symmetric"}, "--precision float32 does not go with --scheme symmetric"),
         ({"precision": "float16", "scheme": "per-tensor"}, "--precision float16 does not go with --scheme per-tensor"),
         ({"precision": "int8-dynamic", "scheme": "symmetric"}, "--precision int8-dynamic does not go with"),
         ({"precision": "int16x8", "scheme": "symmetric"}, "--precision int16x8 does not go with"),
