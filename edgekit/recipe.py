@@ -36,10 +36,9 @@ def _share(value: object) -> object:
         return value
 
 
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
-Sparsity = Annotated[
-    Literal["2:4"] | Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)], BeforeValidator(_share)
-]
+SHARE = BeforeValidator(_share, json_schema_input_type=float | str)  # for editors, too
+Share = Annotated[float, SHARE, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
+Sparsity = Annotated[Literal["2:4"] | Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)], SHARE]
 Goal = Literal["macs", "params", "size", "latency"]
 ScoreName = Literal["norms", "l1", "factors", "activations", "taylor"]
 GOALS: tuple[Goal, ...] = ("macs", "params", "size", "latency")
