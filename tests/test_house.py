@@ -22,6 +22,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "device",
             "errors",
             "flags",
+            "locking",
             "outputs",
             "paths",
             "plain",
@@ -31,6 +32,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "samples",
             "schema",
             "staging",
+            "starter",
             "units",
             "user_code",
         }
@@ -42,7 +44,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"budget", "goals", "judging", "scoring", "search"}),
     frozenset({"finish", "integers", "profiling", "pruning", "start"}),
     frozenset({"pipeline"}),
-    frozenset({"api"}),
+    frozenset({"api", "build"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
 )
