@@ -68,9 +68,9 @@ def build(path: Path, progress: Progress = SILENT) -> Built:
             _remember(job, replace(state, hashes=hashes.settled, distributions=installed), state)
             return _unchanged(job, known)
         progress.note(f"building: {because}")
-        _refuse_changed(job, known, state, hashes)
+        ours = {path: _may_be(path.name, known, state) for path in _ours(job, known, state, hashes)}
         state = replace(state, hashes=hashes.settled, distributions=installed)
-        return _built(job, known, state, origin, hashes, progress)
+        return _built(job, ours, state, origin, hashes, progress)
 
 
 def build_locked(path: Path, progress: Progress = SILENT) -> Built:
@@ -206,29 +206,29 @@ def _is_ours(path: Path, known: Lock | None, state: State, hashes: Hashes) -> bo
     return False
 
 
-def _ours(job: _Job, known: Lock | None, state: State) -> list[Path]:
-    """Files in the output folder by the names that a build of this recipe wrote."""
+def _ours(job: _Job, known: Lock | None, state: State, hashes: Hashes) -> list[Path]:
+    """The last build's files, as it wrote them. Raises EK975 for one that somebody changed."""
     names = {*state.outputs, *(known.outputs if known is not None else ()), *([REPORT_NAME] if known else ())}
-    return [path for name in sorted(names) if (path := job.directory / name).is_file()]
-
-
-def _refuse_changed(job: _Job, known: Lock | None, state: State, hashes: Hashes) -> None:
-    if job.recipe.output.overwrite:
-        return
-    for path in _ours(job, known, state):
-        if not _is_ours(path, known, state, hashes):
-            raise EdgekitError(
-                "EK975", f"will not replace '{path}'", "somebody changed it since edgekit build wrote it", FIX
-            )
+    there = [path for name in sorted(names) if (path := job.directory / name).is_file()]
+    ours = [path for path in there if _is_ours(path, known, state, hashes)]
+    if ours != there and not job.recipe.output.overwrite:
+        changed = next(path for path in there if path not in ours)
+        raise EdgekitError(
+            "EK975", f"will not replace '{changed}'", "somebody changed it since edgekit build wrote it", FIX
+        )
+    return ours
 
 
 # ---- doing it --------------------------------------------------------------------------------------------------------
 
 
-def _built(job: _Job, known: Lock | None, state: State, origin: Origin, hashes: Hashes, progress: Progress) -> Built:
-    ours = _ours(job, known, state)
-    owned = {path.name: sorted(_may_be(path.name, known, state) | {hashes.of(path)}) for path in ours}
+def _built(
+    job: _Job, ours: Mapping[Path, set[str]], state: State, origin: Origin, hashes: Hashes, progress: Progress
+) -> Built:
+    """ours: files that may be replaced, and the hashes that they may have been written with."""
+    owned = {path.name: sorted({*known, hashes.of(path)}) for path, known in ours.items()}
     running = _digest(origin)
+    mine = state.running == running
     resume = _clear(job, state, running)
     state = replace(state, running=running, outputs=owned)
 
@@ -237,14 +237,24 @@ def _built(job: _Job, known: Lock | None, state: State, origin: Origin, hashes: 
         both = {name: [*owned.get(name, ()), sha256] for name, sha256 in _hashed(folder).items()}
         write_state(job.state, replace(state, outputs={**owned, **both}))
 
+    placing = Placing(frozenset(owned), before, FIX)
+    with _kept(job, state):
+        try:
+            report = _walked(job, placing, progress, resume=resume)
+        except EdgekitError as refused:
+            if refused.code != "EK923" or not mine:
+                raise
+            for path in _checkpoints(job):  # its own, which no longer fits: the samples are drawn anew each time
+                path.unlink(missing_ok=True)
+            report = _walked(job, placing, progress, resume=False)
+    return _finished(job, list(ours), state, hashes, _lock_of(job, report, origin), report)
+
+
+def _walked(job: _Job, placing: Placing, progress: Progress, *, resume: bool) -> Report:
     from edgekit import pipeline  # not at the top: see Report
 
     output = job.recipe.output.model_copy(update={"directory": job.directory, "resume": resume})
-    placing = Placing(frozenset(path.name for path in ours), before, FIX)
-    with _kept(job, state):
-        recipe = job.recipe.model_copy(update={"output": output})
-        report = pipeline.quantize(recipe, progress, placing=placing)
-    return _finished(job, ours, state, hashes, _lock_of(job, report, origin), report)
+    return pipeline.quantize(job.recipe.model_copy(update={"output": output}), progress, placing=placing)
 
 
 def _finished(job: _Job, ours: list[Path], state: State, hashes: Hashes, lock: Lock, report: Report) -> Built:
@@ -291,9 +301,11 @@ def _kept(job: _Job, state: State) -> Iterator[None]:
     write_state(job.state, state)
     try:
         yield
-    except BaseException:
+    except BaseException as stop:
         if not any(path.exists() for path in _checkpoints(job)):
             _take_back(job, there)
+        elif isinstance(stop, KeyboardInterrupt):
+            stop.add_note("so does the same edgekit build")  # as the training's own note says of --resume
         raise
 
 

@@ -1,9 +1,9 @@
 """Which files a recipe is built from.
 
 Watched are the model's file and the files that hold its weights, the samples' files and folders, the device's file, and
-of each factory its file with all that it imports from its folder. Not watched is what such code opens by itself: name
-it under [model] or [data] where it can be named there, or change a line of the code. What code imports from elsewhere
-counts by its installed version, and so does edgekit.
+of each factory its file with all that it imports from its folder. Not watched is what such code opens by itself, and
+what a trusted pickle imports: change a line of the code, or delete the lock. What code imports from elsewhere counts by
+its installed version, and so does edgekit.
 """
 
 from __future__ import annotations
