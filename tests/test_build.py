@@ -323,8 +323,9 @@ def test_an_interrupted_training_goes_on(paper: Paper, recipe: Path) -> None:
     (recipe.parent / "train.npz").touch()
     said(recipe.parent, TRAINING)
     paper.before = interrupted
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         build(recipe)
+    assert stopped.value.__notes__ == ["so does the same edgekit build"]
     assert not paper.walked[-1].output.resume
     paper.before = lambda _: None
     assert build(recipe).report is not None
