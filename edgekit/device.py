@@ -323,8 +323,13 @@ def device_names() -> tuple[str, ...]:
 
 def load_device(name: str) -> Device:
     """The device of that name, or of that TOML file."""
+    return Device.from_toml(device_file(name))
+
+
+def device_file(name: str) -> Path:
+    """Where the device of that name, or of that TOML file, is described. Raises EK160 for a name of none."""
     if name.endswith(".toml"):
-        return Device.from_toml(Path(name))
+        return Path(name)
     names = device_names()
     if name not in names:
         near = difflib.get_close_matches(name.lower(), names, 1, cutoff=0.4)
@@ -334,4 +339,4 @@ def load_device(name: str) -> Device:
             f"edgekit carries {', '.join(names)}",
             f"did you mean '{near[0]}'?" if near else "give one of these, or the path of a device's TOML file",
         )
-    return Device.from_toml(devices_folder() / f"{name}.toml")
+    return devices_folder() / f"{name}.toml"

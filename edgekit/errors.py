@@ -770,6 +770,46 @@ PAGES: dict[str, Page] = {
         "The schema_version of a report says what its keys mean. It changes when a key changes its name or its meaning,"
         " and edgekit reads the one that it writes.",
     ),
+    "EK970": Page(
+        Exit.USAGE,
+        "nothing is locked",
+        "`edgekit build --locked` builds what the recipe's lock says and compares. The lock, recipe.lock beside"
+        " recipe.toml, is written by `edgekit build`, and is made to be kept with the recipe.",
+    ),
+    "EK971": Page(
+        Exit.USAGE,
+        "not a lock",
+        "The file beside the recipe that ends in .lock was written by another version of edgekit, or by hand.",
+    ),
+    "EK972": Page(
+        Exit.REFUSED,
+        "inputs are not as locked",
+        "The recipe means something else than when it was locked, or a model, sample, device or Python file has another"
+        " content. The message names each. Nothing was built.",
+    ),
+    "EK973": Page(
+        Exit.REFUSED,
+        "versions are not as locked",
+        "edgekit, Python or a library that computes has another version than when the recipe was locked, and might give"
+        " other bytes. Nothing was built.",
+    ),
+    "EK974": Page(
+        Exit.REFUSED,
+        "bytes are not as locked",
+        "The recipe was built again from the same inputs by the same versions, and a file came out different. Code that"
+        " trains or draws samples without a fixed seed is the usual cause. Nothing was replaced.",
+    ),
+    "EK975": Page(
+        Exit.USAGE,
+        "will not replace a changed file",
+        "`edgekit build` replaces the files that it wrote itself. One of them is no longer as it was written, so that"
+        " somebody may have meant something by it.",
+    ),
+    "EK976": Page(
+        Exit.USAGE,
+        "two builds at once",
+        "A build of a recipe into a folder waits for nobody and is waited for by nobody: the second one is refused.",
+    ),
     "EK990": Page(
         Exit.BUG,
         "a bug in edgekit",

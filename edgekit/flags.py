@@ -92,6 +92,10 @@ LEFT_OUT: Mapping[Verb, frozenset[str]] = {
     "convert": _NO_INTEGERS | _OF_LEARNING | {"resume", "max_drop", "threads"},
 }
 ONCE = ("overwrite", "resume")  # what is said of one run, and not of doing the same again
+# For whoever writes an option's name into a recipe.
+NAMES: Mapping[str, Sequence[tuple[str, str]]] = {
+    name: [place, ALSO[name]] if name in ALSO else [place] for name, place in FLAGS.items()
+}
 
 Sections = dict[str, dict[str, object]]
 

@@ -50,7 +50,7 @@ class Integers:
 
 def check_wishes(wanted: Quantize) -> None:
     """Before any work is done: what only activations in integers can be asked for."""
-    if wanted.precision not in ("float16", "int8-dynamic"):
+    if wanted.precision not in ("float16", "float32", "int8-dynamic"):
         return
     if wanted.sensitivity:
         raise _not_measured(wanted.precision)

@@ -10,11 +10,22 @@ from typing import Self
 from edgekit import staging
 from edgekit.artifact import Format, Precision
 from edgekit.recipe import Recipe
+from edgekit.staging import ANEW, Placing
 
 FileKey = tuple[Precision, Format]
 REPORT_NAME = "report.json"
 PAGE_NAME = "report.html"  # which `edgekit report` makes of it
 CHECKPOINT_SUFFIX, FINETUNING_SUFFIX, MEASURED_SUFFIX = ".training", ".finetuning", ".measured"
+
+
+def stem(recipe: Recipe) -> str:
+    """What the files are called by: the model file's name without its suffix."""
+    return Path(recipe.model.path.partition(".py:")[0]).stem
+
+
+def default_directory(recipe: Recipe) -> str:
+    """The name of the folder where the recipe names none."""
+    return f"{stem(recipe)}-edgekit"
 
 
 class Outputs:
@@ -26,18 +37,20 @@ class Outputs:
     is one per round of pruning (`of_round`); program: name of the pruned model's file in PyTorch.
     """
 
-    def __init__(self, recipe: Recipe, keys: Sequence[FileKey], *, pruned: bool = False) -> None:
-        self.stem = Path(recipe.model.path.partition(".py:")[0]).stem
-        self.directory = recipe.output.directory or Path(f"{self.stem}-edgekit")
+    def __init__(
+        self, recipe: Recipe, keys: Sequence[FileKey], *, pruned: bool = False, placing: Placing = ANEW
+    ) -> None:
+        self.stem = stem(recipe)
+        self.directory = recipe.output.directory or Path(default_directory(recipe))
         self.names = {key: f"{self.stem}{_infix(key[0])}.{key[1]}" for key in keys}
         self.program = f"{self.stem}.pt2"
         names = [*self.names.values(), *([self.program] if pruned else []), REPORT_NAME]
-        staging.refuse_existing(self.directory, names, recipe.output.overwrite)
+        staging.refuse_existing(self.directory, names, recipe.output.overwrite, placing)
         self.checkpoint = self.directory / f"{self.stem}{CHECKPOINT_SUFFIX}"
         self.finetuning = self.directory / f"{self.stem}{FINETUNING_SUFFIX}"
         self.measured = self.directory / f"{self.stem}{MEASURED_SUFFIX}"
         self.rounds = recipe.prune.rounds
-        self._staged = staging.staged(self.directory)
+        self._staged = staging.staged(self.directory, placing)
 
     def __enter__(self) -> Self:
         self.folder = self._staged.__enter__()

@@ -34,13 +34,14 @@ from edgekit.run.crew import crew
 from edgekit.run.runner import Runner
 from edgekit.run.signature import is_lowered, opened
 from edgekit.scoring import check_scoring, looks_at_data
+from edgekit.staging import ANEW, Placing
 from edgekit.verify import verify
 from edgekit.verify.result import Verification
 
 NOTHING = Given()
 
 
-def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -> Report:
+def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING, placing: Placing = ANEW) -> Report:
     """Turn the model that a recipe names into verified INT8 files, or files of another precision; pruned before, where
     the recipe has a goal for it.
 
@@ -51,11 +52,11 @@ def quantize(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING
     scheme = scheme_of(recipe, device.scheme if device is not None else "default")
     check_wishes(recipe.quantize)
     precision, prunes = recipe.quantize.precision, recipe.prune.wanted
-    if precision == "float16":
-        return _in_float(recipe, device, precision, progress, given, verb="quantize", prunes=prunes)
+    if precision == "float16" or precision == "float32":
+        return _in_float(recipe, device, precision, progress, given, placing, verb="quantize", prunes=prunes)
     progress = Timed(progress)
     keys: list[FileKey] = [("float32", "onnx"), *((precision, format) for format in recipe.output.formats)]
-    outputs = Outputs(recipe, keys, pruned=prunes)
+    outputs = Outputs(recipe, keys, pruned=prunes, placing=placing)
     target = None if device is None else Target(device, precision, recipe.verify.threads)
     if prunes:
         check_pruning(recipe, target, outputs)
@@ -123,7 +124,7 @@ def prune(recipe: Recipe, progress: Progress = SILENT, given: Given = NOTHING) -
     if not recipe.prune.wanted:
         raise _no_goal()
     device = load_device(recipe.device) if recipe.device else None
-    return _in_float(recipe, device, "float32", progress, given, verb="prune", prunes=True)
+    return _in_float(recipe, device, "float32", progress, given, ANEW, verb="prune", prunes=True)
 
 
 def convert(
@@ -138,7 +139,7 @@ def convert(
             "a model is converted with all of its channels and weights",
             "leave it out of the recipe, or call `edgekit prune`, which writes the same formats",
         )
-    return _in_float(recipe, None, precision, progress, given, verb="convert", prunes=False)
+    return _in_float(recipe, None, precision, progress, given, ANEW, verb="convert", prunes=False)
 
 
 def _in_float(
@@ -147,13 +148,14 @@ def _in_float(
     precision: Literal["float32", "float16"],
     progress: Progress,
     given: Given,
+    placing: Placing,
     *,
     verb: flags.Verb,
     prunes: bool,
 ) -> Report:
     progress = Timed(progress)
     keys: list[FileKey] = [(precision, format) for format in recipe.output.formats]
-    outputs = Outputs(recipe, keys, pruned=prunes)
+    outputs = Outputs(recipe, keys, pruned=prunes, placing=placing)
     target = None if device is None else Target(device, precision, recipe.verify.threads)
     if prunes:
         check_pruning(recipe, target, outputs)

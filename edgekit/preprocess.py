@@ -87,7 +87,13 @@ def _has_channels(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-Size = Annotated[int | tuple[int, int], BeforeValidator(_pixels), AfterValidator(_is_size)]
+Number = float | str  # as people write it, which the JSON Schema for editors must know
+Numbers = Number | list[Number]
+Size = Annotated[
+    int | tuple[int, int],
+    BeforeValidator(_pixels, json_schema_input_type=int | tuple[int, int] | str),
+    AfterValidator(_is_size),
+]
 Layout = Literal["nhwc", "nchw"]
 
 
@@ -106,9 +112,21 @@ class Preprocess(BaseModel):
 
     resize: Size | None = None
     crop: Size | None = None
-    scale: Annotated[float, BeforeValidator(_fraction), AfterValidator(_is_not_zero)] | None = None
-    mean: Annotated[tuple[float, ...], BeforeValidator(_channels), AfterValidator(_has_channels)] | None = None
-    std: Annotated[tuple[float, ...], BeforeValidator(_channels), AfterValidator(_is_divisor)] | None = None
+    scale: (
+        Annotated[float, BeforeValidator(_fraction, json_schema_input_type=Number), AfterValidator(_is_not_zero)] | None
+    ) = None
+    mean: (
+        Annotated[
+            tuple[float, ...], BeforeValidator(_channels, json_schema_input_type=Numbers), AfterValidator(_has_channels)
+        ]
+        | None
+    ) = None
+    std: (
+        Annotated[
+            tuple[float, ...], BeforeValidator(_channels, json_schema_input_type=Numbers), AfterValidator(_is_divisor)
+        ]
+        | None
+    ) = None
     layout: Layout | None = None
     model_layout: Layout = "nchw"
 

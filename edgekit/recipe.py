@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from edgekit import units
+from edgekit import flags, units
 from edgekit.errors import EdgekitError
 from edgekit.preprocess import Preprocess
 from edgekit.schema import Keys, Section, held_against, read_toml
@@ -36,10 +36,9 @@ def _share(value: object) -> object:
         return value
 
 
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
-Sparsity = Annotated[
-    Literal["2:4"] | Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)], BeforeValidator(_share)
-]
+SHARE = BeforeValidator(_share, json_schema_input_type=float | str)  # for editors, too
+Share = Annotated[float, SHARE, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]
+Sparsity = Annotated[Literal["2:4"] | Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)], SHARE]
 Goal = Literal["macs", "params", "size", "latency"]
 ScoreName = Literal["norms", "l1", "factors", "activations", "taylor"]
 GOALS: tuple[Goal, ...] = ("macs", "params", "size", "latency")
@@ -68,11 +67,11 @@ class Data(Section):
 
 
 class Quantize(Section):
-    """precision: of the files; scheme: which integers, None for the device's; ranges: how activation ranges are chosen;
-    effort: high learns how weights are rounded; io: what the INT8 files take and give; keep_float: names of nodes;
-    sensitivity: also measure what each op loses alone."""
+    """precision: of the files, float32 for the model as it is, or pruned; scheme: which integers, None for those of the
+    device; ranges: how activation ranges are chosen; effort: high learns how weights are rounded; io: what the INT8
+    files take and give; keep_float: names of nodes; sensitivity: also measure what each op loses alone."""
 
-    precision: Literal["int8", "int16x8", "int8-dynamic", "float16"] = "int8"
+    precision: Literal["int8", "int16x8", "int8-dynamic", "float16", "float32"] = "int8"
     scheme: SchemeName | None = None
     ranges: Ranges = "auto"
     effort: Literal["default", "high"] = "default"
@@ -191,7 +190,7 @@ def load_recipe(path: Path | None = None, overrides: Mapping[str, Mapping[str, A
             keys |= values
         elif isinstance(keys.get(section, {}), Mapping):
             keys[section] = {**keys.get(section, {}), **values}
-    recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options")
+    recipe = held_against(Recipe, keys, f"'{path}'" if path else "the options", flags.NAMES)
     _check_data(recipe.data)
     _check_pruning(recipe.prune)
     _check_precision(recipe.quantize)
@@ -241,6 +240,11 @@ POINTLESS: Mapping[str, Mapping[str, str]] = {  # precision -> key -> why it say
         "io": "nothing is rounded to integers",
         "keep_float": "ops compute in float32 as it is, and only their weights are stored in float16",
     },
+    "float32": {
+        "ranges": "nothing is rounded",
+        "io": "nothing is rounded",
+        "keep_float": "every op stays in float32",
+    },
 }
 
 
@@ -279,8 +283,8 @@ def _rival(recipe: Recipe, scheme: SchemeName) -> tuple[str, str] | None:
     """The option that the scheme has no room for, and why."""
     wanted = recipe.quantize
     match wanted.precision:
-        case "float16" if wanted.scheme not in (None, "default"):
-            return "--precision float16", "nothing is rounded to integers"
+        case "float16" | "float32" if wanted.scheme not in (None, "default"):
+            return f"--precision {wanted.precision}", "nothing is rounded to integers"
         case "int8-dynamic" if wanted.scheme == "symmetric":
             return "--precision int8-dynamic", "activations stay in float"
         case "int16x8" if scheme == "symmetric":
@@ -340,7 +344,7 @@ def _check_patience(prune: Prune, patience: int) -> None:
 def _check_training(recipe: Recipe) -> None:
     """Options of a training that nobody asked for, or that there can be none of."""
     precision = recipe.quantize.precision
-    if recipe.qat.epochs is not None and precision in ("int8-dynamic", "float16"):
+    if recipe.qat.epochs is not None and precision in ("int8-dynamic", "float16", "float32"):
         raise EdgekitError(
             "EK154",
             f"--qat does not go with --precision {precision}",

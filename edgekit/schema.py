@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -14,6 +14,8 @@ from edgekit.errors import EdgekitError
 
 Keys = dict[str, Any]
 """A TOML document as Python has it."""
+Names = Mapping[str, Sequence[tuple[str, str]]]
+"""What else people call a key: name -> (section, key) of each that it may mean; section "" is the top of the file."""
 
 
 class Section(BaseModel):
@@ -23,6 +25,7 @@ class Section(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+NO_NAMES: Names = {}
 
 
 def read_toml(path: Path) -> Keys:
@@ -39,30 +42,24 @@ def read_toml(path: Path) -> Keys:
         ) from broken
 
 
-def held_against(schema: type[M], keys: Mapping[str, Any], where: str) -> M:
-    """keys as a record of `schema`. where: what the user calls the place the keys are from."""
+def held_against(schema: type[M], keys: Mapping[str, Any], where: str, names: Names = NO_NAMES) -> M:
+    """keys as a record of `schema`. where: what the user calls the place the keys are from; names: to guess by."""
     try:
         return schema.model_validate(keys)
     except ValidationError as wrong:
-        raise _complaint(schema, wrong, where) from None
+        raise _complaint(schema, wrong, where, names) from None
 
 
-def _complaint(schema: type[BaseModel], wrong: ValidationError, where: str) -> EdgekitError:
-    """The first problem; unknown keys first, since they often explain the others."""
-    problems = sorted(wrong.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+def _complaint(schema: type[BaseModel], wrong: ValidationError, where: str, names: Names) -> EdgekitError:
+    """All unknown keys, since they often explain other problems; else the first problem."""
+    problems = wrong.errors()
+    strangers = [[str(part) for part in problem["loc"]] for problem in problems if problem["type"] == "extra_forbidden"]
+    if strangers:
+        return _unknown(schema, strangers, len(problems) - len(strangers), where, names)
     first = problems[0]
-    others = "" if len(problems) == 1 else f" (and {len(problems) - 1} more)"
+    others = _and_more(len(problems) - 1)
     path = [str(part) for part in first["loc"]]
     match first["type"]:
-        case "extra_forbidden":
-            known = _known(schema, path[:-1])
-            near = difflib.get_close_matches(path[-1], known, 1, cutoff=0.5)
-            return EdgekitError(
-                "EK151",
-                f"unknown key '{path[-1]}' {_inside(path[:-1], where)}{others}",
-                f"known there: {', '.join(known)}",
-                f"did you mean '{near[0]}'?" if near else "remove it, or use one of these",
-            )
         case "string_unicode":
             return EdgekitError(
                 "EK152",
@@ -78,6 +75,58 @@ def _complaint(schema: type[BaseModel], wrong: ValidationError, where: str) -> E
                 FIXES.get(".".join(path), f"add {path[-1]} = ..."),
             )
     return _wrong_value(schema, path, first["input"], first["msg"], where, others)
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count} more)" if count else ""
+
+
+def _unknown(
+    schema: type[BaseModel], strangers: Sequence[list[str]], others: int, where: str, names: Names
+) -> EdgekitError:
+    """strangers: paths of keys that the schema does not have."""
+    sections = {tuple(path[:-1]): _known(schema, path[:-1]) for path in strangers}
+    shown = [", ".join(f"'{path[-1]}'" for path in strangers if tuple(path[:-1]) == section) for section in sections]
+    places = [_section_name(section) for section in sections]
+    listed = "; ".join(f"{keys} {place}" for keys, place in zip(shown, places, strict=True))
+    keys = "unknown key" if len(strangers) == 1 else "unknown keys"
+    known = [", ".join(found) for found in sections.values()]
+    several = [f"{place}: {found}" for place, found in zip(places, known, strict=True)]
+    hints = [(path[-1], _hint(schema, path, names)) for path in strangers]
+    said = "; ".join(f"'{name}': {hint}" for name, hint in hints) if len(hints) > 1 else hints[0][1]
+    return EdgekitError(
+        "EK151",
+        f"{keys} {listed} of {where}{_and_more(others)}",
+        f"known there: {known[0]}" if len(sections) == 1 else f"known {'; '.join(several)}",
+        said,
+    )
+
+
+def _hint(schema: type[BaseModel], path: list[str], names: Names) -> str:
+    """What to write in place of a key that the schema does not have."""
+    section, name = ".".join(path[:-1]), path[-1]
+    here = _known(schema, path[:-1])
+    meant = sorted(names.get(_plain(name), ()), key=lambda place: place[0] != section)
+    meant = meant or [(place, name) for place in _known(schema, []) if name in _known(schema, [place])]
+    if meant:
+        there, key = meant[0]
+        return f"did you mean '{key}'?" if there == section else f"write {key} = ... {_under(there)}"
+    aliases = {alias: key for alias, found in names.items() for there, key in found if there == section}
+    near = difflib.get_close_matches(_plain(name), [*here, *aliases], 1, cutoff=0.5)
+    return f"did you mean '{aliases.get(near[0], near[0])}'?" if near else "remove it, or use one of these"
+
+
+def _plain(name: str) -> str:
+    """'--calib-count' -> 'calib_count'."""
+    return name.lstrip("-").replace("-", "_")
+
+
+def _under(section: str) -> str:
+    return f"under [{section}]" if section else "at the top, before the first section"
+
+
+def _section_name(path: Sequence[str]) -> str:
+    return f"in [{'.'.join(path)}]" if path else "at the top"
 
 
 def _wrong_value(
@@ -119,7 +168,7 @@ HINTS = {
 
 
 def _inside(path: list[str], where: str) -> str:
-    return f"in [{'.'.join(path)}] of {where}" if path else f"at the top of {where}"
+    return f"{_section_name(path)} of {where}"
 
 
 def _shown(value: object) -> str:

@@ -22,6 +22,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "device",
             "errors",
             "flags",
+            "locking",
             "outputs",
             "paths",
             "plain",
@@ -31,6 +32,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "samples",
             "schema",
             "staging",
+            "starter",
             "units",
             "user_code",
         }
@@ -43,7 +45,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"reaching"}),
     frozenset({"finish", "integers", "profiling", "pruning", "start"}),
     frozenset({"fitting", "pipeline"}),
-    frozenset({"api"}),
+    frozenset({"api", "build"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
 )

@@ -341,6 +341,15 @@ def test_other_precisions_through_the_same_door(place, precision, title):
     assert [agreement.top1 for agreement in report.verification.agreements] == [1.0]
 
 
+def test_float32_leaves_the_model_as_it_is(place):
+    pipeline.quantize(place.recipe("as-float32", quantize={"precision": "float32"}))
+    assert {path.name for path in (place.folder / "as-float32").iterdir()} == {
+        "tiny.onnx",
+        "tiny.tflite",
+        "report.json",
+    }
+
+
 def test_weights_alone_need_no_samples(place):
     report = pipeline.quantize(place.recipe("weights-alone", {"seed": 0}, quantize={"precision": "int8-dynamic"}))
     assert report.verification is None

@@ -90,12 +90,34 @@ def test_other_samples_take_the_place_of_the_files(tmp_path: Path) -> None:
         ({"quantize": {"rangs": 1}}, "'rangs' in [quantize]", "did you mean 'ranges'?"),
         ({"preprocess": {"crop": 0, "sclae": 1}}, "'sclae' in [preprocess] of the options (and 1 more)", "'scale'?"),
         ({"output": {"zzz": 1}}, "'zzz' in [output]", "use one of these"),
+        ({"data": {"calib": "a"}}, "'calib' in [data]", "did you mean 'calibration'?"),
+        ({"data": {"eval": "a"}}, "'eval' in [data]", "did you mean 'evaluation'?"),
+        ({"data": {"train": "a"}}, "'train' in [data]", "did you mean 'training'?"),
+        ({"data": {"calibb": "a"}}, "'calibb' in [data]", "did you mean 'calibration'?"),
+        ({"data": {"--calib-count": 3}}, "'--calib-count' in [data]", "did you mean 'calibration_count'?"),
+        ({"preprocess": {"samples_layout": "nhwc"}}, "'samples_layout'", "did you mean 'layout'?"),
+        ({"prune": {"train_batch": 8}}, "'train_batch' in [prune]", "did you mean 'batch'?"),
+        ({"quantize": {"qat": 3}}, "'qat' in [quantize]", "write epochs = ... under [qat]"),
+        ({"quantize": {"metric": "mse"}}, "'metric' in [quantize]", "write metric = ... under [verify]"),
+        ({"model": {"path": "a", "model_layout": 1}}, "'model_layout'", "write model_layout = ... under [preprocess]"),
+        ({"": {"macs": 0.5}}, "'macs' at the top of the options", "write macs = ... under [prune]"),
+        ({"data": {"device": "x"}}, "'device' in [data]", "write device = ... at the top, before the first section"),
     ],
 )
 def test_unknown_keys(sections: dict[str, Any], what: str, fix: str) -> None:
     error = refused("EK151", **sections)
     assert what in error.what
     assert fix in error.fix
+
+
+def test_every_unknown_key_is_named() -> None:
+    error = refused("EK151", data={"calib": "a", "eval": "b"}, output={"zzz": 1}, verify={"threads": 0})
+    assert error.what == "unknown keys 'calib', 'eval' in [data]; 'zzz' in [output] of the options (and 1 more)"
+    assert "in [data]: calibration," in error.why and "in [output]: batch," in error.why
+    assert error.fix == (
+        "'calib': did you mean 'calibration'?; 'eval': did you mean 'evaluation'?; "
+        "'zzz': remove it, or use one of these"
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,6 +184,9 @@ def test_recipes_have_a_json_schema() -> None:
         ("float16", "ranges", "mse"),
         ("float16", "io", "int8"),
         ("float16", "keep_float", ["conv"]),
+        ("float32", "ranges", "mse"),
+        ("float32", "io", "int8"),
+        ("float32", "keep_float", ["conv"]),
     ],
 )
 def test_an_option_that_says_nothing_is_refused(precision: str, key: str, value: object) -> None:
@@ -177,7 +202,7 @@ def test_how_to_train_says_nothing_where_nothing_is_trained(key: str) -> None:
     assert load_recipe(None, {**MODEL, "qat": {"epochs": 1, key: value}}).qat.epochs == 1
 
 
-@pytest.mark.parametrize("precision", ["int8-dynamic", "float16"])
+@pytest.mark.parametrize("precision", ["int8-dynamic", "float16", "float32"])
 def test_only_integers_can_be_trained(precision: str) -> None:
     error = refused("EK154", qat={"epochs": 1}, quantize={"precision": precision})
     assert error.what == f"--qat does not go with --precision {precision}"
@@ -187,6 +212,7 @@ def test_only_integers_can_be_trained(precision: str) -> None:
     ("quantize", "why"),
     [
         ({"precision": "float16", "scheme": "symmetric"}, "--precision float16 does not go with --scheme symmetric"),
+        ({"precision": "float32", "scheme": "symmetric"}, "--precision float32 does not go with --scheme symmetric"),
         ({"precision": "float16", "scheme": "per-tensor"}, "--precision float16 does not go with --scheme per-tensor"),
         ({"precision": "int8-dynamic", "scheme": "symmetric"}, "--precision int8-dynamic does not go with"),
         ({"precision": "int16x8", "scheme": "symmetric"}, "--precision int16x8 does not go with"),

@@ -69,6 +69,21 @@ def test_existing_outputs_are_refused_unless_asked(tmp_path):
     staging.refuse_existing(tmp_path, ["two"], overwrite=False)
 
 
+def test_only_named_files_are_replaced_and_somebody_sees_the_new_ones_first(tmp_path):
+    (tmp_path / "one").write_text("old")
+    (tmp_path / "two").write_text("old")
+    seen = []
+    mine = staging.Placing(frozenset({"one"}), lambda folder: seen.append(names_in(folder)), "move it away")
+    with pytest.raises(EdgekitError, match="two") as refused:
+        staging.refuse_existing(tmp_path, ["one", "two"], overwrite=False, placing=mine)
+    assert refused.value.fix == "move it away"
+    staging.refuse_existing(tmp_path, ["one"], overwrite=False, placing=mine)
+    with staging.staged(tmp_path, mine) as folder:
+        (folder / "one").write_text("new")
+    assert seen == [["one"]]
+    assert (tmp_path / "one").read_text() == "new"
+
+
 def test_a_folder_is_never_overwritten(tmp_path):
     (tmp_path / "one").mkdir()
     with pytest.raises(EdgekitError, match="it is a folder") as refused:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgekit.cli.build import build
 from edgekit.cli.compare import compare
 from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
@@ -18,6 +19,7 @@ from edgekit.cli.inspect import inspect
 from edgekit.cli.profile import profile
 from edgekit.cli.prune import prune
 from edgekit.cli.quantize import quantize
+from edgekit.cli.recipe import recipe
 from edgekit.cli.report import report
 
 HELP = """From a trained model to verified INT8 ONNX and TFLite files for small devices.
@@ -59,9 +61,10 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(_edgekit)
-    for command in (quantize, prune, convert, inspect, compare, profile, report, demo, doctor, explain):
+    for command in (quantize, prune, convert, build, inspect, compare, profile, report, demo, doctor, explain):
         made.command()(command)
     made.add_typer(devices())
+    made.add_typer(recipe())
     return made
 
 

@@ -113,7 +113,14 @@ def data_facts(
         overlap=overlap,
         class_names=known.class_names if known is not None else None,
         preprocess=preprocess.to_metadata(),
+        calibration_ids=_digest(calibration),
+        evaluation_ids=_digest(evaluation),
     )
+
+
+def _digest(samples: Samples | None) -> str | None:
+    """Of which samples they are, in whatever order."""
+    return None if samples is None else hashlib.sha256("\n".join(sorted(samples.ids)).encode()).hexdigest()
 
 
 def file_facts(lowered: Lowered, directory: Path) -> FileFacts:

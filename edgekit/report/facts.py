@@ -71,7 +71,8 @@ class DataFacts:
 
     calibration, evaluation: where they came from, None where there were none; *_count: samples used;
     split: both came from one place and were parted by content; overlap: samples that stood on both sides and were
-    dropped from one; preprocess: what was done to each sample (JSON-able).
+    dropped from one; preprocess: what was done to each sample (JSON-able); *_ids: SHA-256 over the samples' ids,
+    sorted, which tells the same samples from others.
     """
 
     calibration: str | None
@@ -82,6 +83,8 @@ class DataFacts:
     overlap: int = 0
     class_names: tuple[str, ...] | None = None
     preprocess: dict[str, object] = field(default_factory=dict)
+    calibration_ids: str | None = None
+    evaluation_ids: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

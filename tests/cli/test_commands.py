@@ -12,7 +12,20 @@ import pytest
 
 from edgekit.cli.commands import run
 
-COMMANDS = ("quantize", "prune", "convert", "inspect", "compare", "profile", "devices", "demo", "doctor", "explain")
+COMMANDS = (
+    "quantize",
+    "prune",
+    "convert",
+    "build",
+    "inspect",
+    "compare",
+    "profile",
+    "devices",
+    "demo",
+    "doctor",
+    "explain",
+    "recipe",
+)
 HELP_COSTS_S = 0.3  # more than starting Python, at most
 PROBE = """
 import sys

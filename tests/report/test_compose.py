@@ -35,6 +35,9 @@ def test_data_facts_know_a_split():
     samples, other = load_samples({"x": x}), load_samples({"x": x + 1})
     found = compose.data_facts(samples.take([0, 1]), samples.take([2, 3, 4]), 0, Preprocess())
     assert (found.calibration_count, found.evaluation_count, found.split) == (2, 3, True)
+    again = compose.data_facts(other.take([0, 1]), samples.take([4, 3, 2]), 0, Preprocess())
+    assert again.evaluation_ids == found.evaluation_ids, "the same samples in another order"
+    assert again.calibration_ids != found.calibration_ids
     assert not compose.data_facts(None, other, 0, Preprocess()).split
     nothing = compose.data_facts(None, None, 0, Preprocess())
     assert (nothing.calibration, nothing.evaluation, nothing.class_names) == (None, None, None)
