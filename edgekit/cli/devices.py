@@ -18,7 +18,7 @@ from edgekit.plain import plain
 if TYPE_CHECKING:
     from edgekit.profiling import Condition
 
-HELP = "List known devices, find those that suit a model, ask one what it has, or make a file of one."
+HELP = "List devices, find one for a model, ask one, or fit one."
 
 Where = Annotated[
     str,

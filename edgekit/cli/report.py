@@ -42,7 +42,7 @@ def report(
     schema: Schema = False,
     json: options.Json = False,
 ) -> None:
-    """Make one self-contained HTML page of a run, or of several side by side.
+    """Make an HTML page of a run, or of several side by side.
 
     The page opens from a disk, asks for nothing from a network, and may be sent around.
     """

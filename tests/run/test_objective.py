@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from edgekit.errors import EdgekitError
 from edgekit.progress import SILENT
-from edgekit.run.objective import answers_of, objective, remembering
+from edgekit.run.objective import answers_of, check_trainable, objective, remembering
 from edgekit.run.torch_view import to_torch
 from edgekit.samples import load_samples
 from tests.models import graph, node, weights
@@ -82,7 +82,10 @@ def test_what_cannot_be_learned() -> None:
     single = CLASSIFIER.clone()
     for value in (*single.graph.inputs, *single.graph.outputs):
         value.shape = ir.Shape((1, *value.shape[1:]))
-    assert "one sample at a time" in refused(single, X).why
+    with pytest.raises(EdgekitError, match="one sample at a time") as error:
+        check_trainable(single)
+    assert error.value.code == "EK925"
+    check_trainable(CLASSIFIER)
 
 
 def remembered(model, samples, distilled=0.5):
