@@ -149,3 +149,10 @@ def test_models_too_small_for_what_was_measured(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match="EK305") as refused:
         latencies(unpruned(files(tmp_path, 32), two), files(tmp_path, 2))
     assert refused.value.why == "no model as small as one of 4.48 k MACs was measured there in tflite 2.7.1"
+
+
+def test_another_number_of_threads_is_doubted(tmp_path: Path) -> None:
+    before = unpruned(files(tmp_path, 32), Target(device(MODEL), "float32", 1))
+    for found in latencies(before, files(tmp_path, 16)):
+        assert found.threads == 4
+        assert found.doubts[0] == "estimated with 4 threads: nothing that reads it was with 1 thread"

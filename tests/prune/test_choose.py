@@ -93,3 +93,10 @@ def test_a_goal_out_of_reach_says_how_far_it_got():
 def test_a_choice_is_printed():
     found, choice = chosen(wide(), share=0.5)
     assert [line.split(" of ")[1] for line in lines(found, choice)] == ["64 channels"] * 3
+
+
+def test_scores_of_nothing_are_equal_scores():
+    model = wide()
+    found = channel_groups(model)
+    choice = choose(model, found, {group.name: np.zeros(64) for group in found.groups}, Goal(share=0.5))
+    assert choice.share <= 0.5
