@@ -13,6 +13,7 @@ teacher's own, so that nothing stands between them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -191,7 +192,7 @@ def mend(
         tried["were refitted to what they gave before the cut"] = refit(cut, original, seen, survivors, progress)
     with progress.step("judging what was mended"), one_thread():
         losses = {how: judged(graph, told, held_out).loss for how, graph in tried.items()}
-    best = min(losses, key=lambda how: losses[how])
+    best = min(losses, key=lambda how: losses[how] if math.isfinite(losses[how]) else math.inf)
     return Mended(graph=tried[best], how=best)
 
 
